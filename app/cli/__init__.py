@@ -1,0 +1,54 @@
+"""The command line: ``wardstock``. Each module of this package is one group of commands, mounted here by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import config
+from app.cli.output import Invocation, code_of, fail
+from app.errors import Fault
+
+app = typer.Typer(
+    name="wardstock",
+    help="Keeps hospital stock, purchasing and finance in step, exactly once, on Apache Kafka.",
+    epilog="Exit codes: 0 ok, 1 a check failed or differences were found, 2 usage or settings, 3 broker or registry"
+    " unreachable, 4 state conflict.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+config.register(app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"wardstock {version('wardstock')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="TOML file with settings (else WARDSTOCK_CONFIG, wardstock.toml)."
+        ),
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    ctx.obj = Invocation(config_file)
+
+
+def main() -> None:
+    """Runs the command line of this process and exits; the only place where a :class:`Fault` becomes an exit code."""
+    try:
+        app()
+    except Fault as fault:
+        raise SystemExit(fail(fault.message, code_of(fault), fault.way_out).exit_code) from None
