@@ -1,0 +1,83 @@
+"""Processes that outlive whoever started them, and are known by what they were started with.
+
+A pid alone proves nothing: it may belong to another program by now. Every process of a stack carries the stack's
+directory and its own name on its command line; that is what counts, whatever a pid file says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import psutil
+
+TERM_WAIT_S = 10.0
+KILL_WAIT_S = 5.0
+
+
+def marks(program: str, directory: Path) -> tuple[str, str]:
+    """The two arguments by which a process of the stack in ``directory`` is known."""
+    return f"-Dwardstock.stack={directory.resolve()}", f"-Dwardstock.program={program}"
+
+
+def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> int:
+    """Starts ``command`` as the leader of its own session, output appended to ``log``; returns its pid.
+
+    It gets no terminal and no signal that is meant for us. Returns at once.
+    """
+    output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        command[0],
+        command,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), output, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigdef=(signal.SIGINT, signal.SIGTERM),
+    )
+
+
+def is_ours(pid: int, program: str, directory: Path) -> bool:
+    """Whether ``pid`` is alive and was started as ``program`` of the stack in ``directory``."""
+    try:
+        arguments = psutil.Process(pid).cmdline()  # empty for a zombie
+    except psutil.Error:
+        return False
+    return set(marks(program, directory)) <= set(arguments)
+
+
+def of_stack(directory: Path) -> list[psutil.Process]:
+    """Every live process of the stack in ``directory``, written down or not."""
+    mark = marks("", directory)[0]
+    return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or ())]
+
+
+def stop(processes: Iterable[psutil.Process]) -> list[int]:
+    """Ends process groups: SIGTERM, then SIGKILL after 10 s. Blocks until they are gone; returns the pids ended."""
+    targets = list(processes)
+    _signal(targets, signal.SIGTERM)
+    _, alive = psutil.wait_procs(targets, timeout=TERM_WAIT_S)
+    _signal(alive, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=KILL_WAIT_S)
+    return [process.pid for process in targets]
+
+
+def reap(pid: int) -> None:
+    """Takes the exit status of a child of ours that ended, so that no zombie stays. Does not block."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # started by another process, which has it or init does
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            continue  # gone by itself in the meantime
