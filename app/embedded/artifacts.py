@@ -126,7 +126,7 @@ class ArtifactCache:
 
     def _locked(self, reporter: Reporter) -> AbstractContextManager[None]:
         return locked(
-            self.directory / "lock", lambda: reporter.say("another process is installing the same files; waiting for it")
+            self.directory / "lock", lambda: reporter.say("another process installs the same files; waiting for it")
         )
 
 
@@ -149,7 +149,7 @@ class Downloads(Resolver):
         """Fetches one file into the cache. Blocks; raises ``requests.RequestException`` or :class:`Unreachable`."""
         (repository,) = artifact.context.remote_repos.values()
         url = f"{repository}/{artifact.component.path_prefix.as_posix()}/{artifact.filename}"
-        target = artifact.cached_path
+        target = artifact.context.repo_cache / artifact.component.path_prefix / artifact.filename
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.part")
         actual = self._fetch(url, artifact.filename, partial)
@@ -163,7 +163,8 @@ class Downloads(Resolver):
     def _fetch(self, url: str, name: str, partial: Path) -> str:
         digest = hashlib.sha1(usedforsecurity=False)
         with self._get(url) as answer, partial.open("wb") as file:
-            with self._reporter.transfer(name, int(answer.headers.get("content-length", 0))) as advance:
+            size = int(answer.headers.get("content-length", 0))
+            with self._reporter.transfer(name, size) as advance:
                 for chunk in answer.iter_content(_CHUNK):
                     file.write(chunk)
                     digest.update(chunk)

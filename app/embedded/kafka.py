@@ -105,12 +105,12 @@ def _format(directory: Path, settings: Path, jars: Sequence[Path]) -> None:
         raise Fault(f"Kafka could not format {directory / 'kafka'}: {(done.stderr or done.stdout).strip()[-1000:]}")
 
 
-def is_ready(ports: Ports, timeout_s: float) -> bool:
+def is_ready(bootstrap_servers: str, timeout_s: float) -> bool:
     """Whether the broker answers metadata requests and its transaction coordinator takes a producer.
 
     Blocks for at most ``timeout_s`` or so. Leaves nothing behind but the two internal topics.
     """
-    client = {"bootstrap.servers": f"{LOOPBACK}:{ports.kafka}", "log_level": 0}
+    client: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
     try:
         AdminClient(client).list_topics(timeout=timeout_s)
         Producer({**client, "transactional.id": "wardstock-readiness"}).init_transactions(timeout_s)

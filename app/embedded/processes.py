@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -22,7 +22,7 @@ def marks(program: str, directory: Path) -> tuple[str, str]:
     return f"-Dwardstock.stack={directory.resolve()}", f"-Dwardstock.program={program}"
 
 
-def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> int:
+def spawn(command: list[str], log: Path, environment: dict[str, str]) -> int:
     """Starts ``command`` as the leader of its own session, output appended to ``log``; returns its pid.
 
     It gets no terminal and no signal that is meant for us. Returns at once.

@@ -32,9 +32,9 @@ def command(directory: Path, ports: Ports, runner: Path) -> list[str]:
     return java.command(PROGRAM, directory, options, ("-jar", str(runner)))
 
 
-def is_ready(ports: Ports, timeout_s: float) -> bool:
+def is_ready(url: str, timeout_s: float) -> bool:
     """Whether the registry lists its subjects. Blocks for at most ``timeout_s``."""
-    with closing(HTTPConnection(LOOPBACK, ports.registry, timeout=timeout_s)) as connection:
+    with closing(HTTPConnection(url.removeprefix("http://"), timeout=timeout_s)) as connection:
         try:
             connection.request("GET", SUBJECTS)
             answer = connection.getresponse()

@@ -56,12 +56,14 @@ class _Program:
     name: str
     version: str
     port: Callable[[Ports], int]
-    is_ready: Callable[[Ports, float], bool]
+    is_ready: Callable[[Addresses, float], bool]
 
 
 PROGRAMS = (
-    _Program(kafka.PROGRAM, KAFKA_VERSION, lambda p: p.kafka, kafka.is_ready),
-    _Program(registry.PROGRAM, REGISTRY_VERSION, lambda p: p.registry, registry.is_ready),
+    _Program(kafka.PROGRAM, KAFKA_VERSION, lambda p: p.kafka, lambda a, s: kafka.is_ready(a.bootstrap_servers, s)),
+    _Program(
+        registry.PROGRAM, REGISTRY_VERSION, lambda p: p.registry, lambda a, s: registry.is_ready(a.registry_url, s)
+    ),
 )
 
 
@@ -159,13 +161,13 @@ class Stack:
     def _await(self, chosen: Ports, pids: dict[str, int]) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
         with ThreadPoolExecutor(len(PROGRAMS)) as pool:
-            waits = [pool.submit(self._await_one, program, chosen, pids[program.name], deadline) for program in PROGRAMS]
+            waits = [pool.submit(self._await_one, each, chosen, pids[each.name], deadline) for each in PROGRAMS]
         for wait in waits:
             wait.result()
 
     def _await_one(self, program: _Program, chosen: Ports, pid: int, deadline: float) -> None:
         port = program.port(chosen)
-        while not (ports.answers(port) and program.is_ready(chosen, deadline - time.monotonic())):
+        while not (ports.answers(port) and program.is_ready(chosen.addresses(), deadline - time.monotonic())):
             if not processes.is_ours(pid, program.name, self.directory):
                 raise self._failed(program, "ended while it started")
             if time.monotonic() > deadline:

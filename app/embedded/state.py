@@ -64,7 +64,7 @@ def forget(directory: Path) -> None:
 
 
 def running_addresses(directory: Path) -> Addresses | None:
-    """The addresses of the stack that runs in ``directory``; None where none is up. Looks at processes, not at ports."""
+    """The addresses of the stack that runs in ``directory``; None where none is up. Asks the system, not the ports."""
     state = recall(directory)
     if state is None or not state.ready:
         return None
@@ -72,4 +72,3 @@ def running_addresses(directory: Path) -> Addresses | None:
 
     alive = all(processes.is_ours(pid, program, directory) for program, pid in state.pids.items())
     return state.ports.addresses() if alive else None
-
