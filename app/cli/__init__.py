@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli import config
+from app.cli import config, lag, tables, topics
 from app.cli.output import Invocation, code_of, fail
 from app.errors import Fault
 
@@ -20,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config.register(app)
+topics.register(app)
+tables.register(app)
+lag.register(app)
 
 
 def _print_version(asked: bool) -> None:
@@ -46,9 +50,12 @@ def _options(
     ctx.obj = Invocation(config_file)
 
 
-def main() -> None:
-    """Runs the command line of this process and exits; the only place where a :class:`Fault` becomes an exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line (this process's own) and exits.
+
+    The only place where a :class:`app.errors.Fault` becomes a message and an exit code.
+    """
     try:
-        app()
+        app(args=arguments)
     except Fault as fault:
         raise SystemExit(fail(fault.message, code_of(fault), fault.way_out).exit_code) from None
