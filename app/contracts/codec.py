@@ -1,0 +1,182 @@
+"""Messages to records and back: Confluent wire format, Avro by fastavro, records by compiled converters.
+
+A message is read with the schema it names (the writer's) and resolved to ours, so that every older version reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any, cast
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import SchemaParseException, UnknownType
+
+from app.contracts import wire
+from app.contracts.compatibility import compare, same_layout
+from app.contracts.converters import body_builder, dict_builder, record_builder
+from app.contracts.registry import Registry, SchemaNotFound
+from app.contracts.schemas import physical, resolved, schema_text, subject_of
+from app.contracts.values import first_misfit
+from app.domain.validation import Invalid, validate
+from app.runtime.codec import Decode, Decoded, Encode
+from app.runtime.dead_letters import Reason
+from app.runtime.errors import Undecodable
+from app.runtime.topics import Topic
+
+_Fields = dict[str, Any]
+_Read = Callable[[bytes], _Fields]
+
+
+class AvroCodec:
+    """The :class:`app.runtime.codec.Codec` of Avro and a schema registry.
+
+    What comes from outside (all but internal topics) is held against the domain's rules of validation.
+    Raises LookupError on construction where a topic has no schema.
+    """
+
+    def __init__(self, registry: Registry, topics: Iterable[Topic]) -> None:
+        self._registry = registry
+        self._contracts = {topic.name: _Contract(topic) for topic in topics}
+
+    def decoder(self, topic: Topic) -> Decode:
+        return _decoder(self._contracts[topic.name], self._registry)
+
+    def encoder(self, topic: Topic) -> Encode:
+        contract = self._contracts[topic.name]
+        return _encoder(contract, self._registry.id_of(subject_of(topic), contract.text))
+
+
+class _Contract:
+    """A topic's schema in the forms that reading and writing take."""
+
+    __slots__ = ("parsed", "text", "topic", "tree")
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.text = schema_text(topic)
+        self.tree = resolved(self.text)
+        self.parsed = parse_schema(physical(json.loads(self.text)))
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+
+def _decoder(contract: _Contract, registry: Registry) -> Decode:
+    readers: dict[bytes, _Read] = {}
+    build = record_builder(contract.topic.record)
+    body = _body(contract)
+    check = _check(contract.topic)
+
+    def decode(message: bytes) -> Decoded:
+        read = readers.get(message[: wire.HEADER_SIZE])
+        if read is None:
+            read = readers[message[: wire.HEADER_SIZE]] = _reader(contract, registry, message)
+        try:
+            fields = read(message)
+            record = build(fields)
+        except Undecodable:
+            raise
+        except Exception as error:  # arbitrary bytes fail in any way; none may stop a partition
+            raise Undecodable(Reason.UNDECODABLE, f"{type(error).__name__}: {error}") from error
+        check(record)
+        return Decoded(record, body(fields))
+
+    return decode
+
+
+def _body(contract: _Contract) -> Callable[[_Fields], bytes]:
+    if contract.topic.id_of is None:
+        return lambda _: b""
+    return body_builder(contract.tree, contract.topic.unlike)
+
+
+def _check(topic: Topic) -> Callable[[Any], None]:
+    if topic.internal:
+        return lambda _: None
+
+    def check(record: Any) -> None:
+        try:
+            validate(record)
+        except Invalid as why:
+            detail = f"field {why.field}: got {why.value}, expected {why.expected}"
+            raise Undecodable(Reason.INVALID, detail) from None
+
+    return check
+
+
+def _reader(contract: _Contract, registry: Registry, message: bytes) -> _Read:
+    """How to read the messages of the schema that this one names. Raises Undecodable, RegistryUnavailable."""
+    schema_id = wire.schema_id(message)
+    try:
+        text = registry.schema(schema_id)
+        tree = resolved(text)
+    except SchemaNotFound as absent:
+        raise Undecodable(Reason.UNKNOWN_SCHEMA, f"{absent}: not in the registry") from None
+    except ValueError as error:
+        raise Undecodable(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}: {error}") from None
+    _belongs(contract, tree, schema_id)
+    if same_layout(contract.tree, tree):
+        return _reading(contract.parsed, None)
+    return _reading(_parsed(text, schema_id), contract.parsed)
+
+
+def _belongs(contract: _Contract, writer: dict[str, Any], schema_id: int) -> None:
+    """Raises Undecodable where a message of the writer's schema would be read as something that it is not."""
+    expected, got = contract.tree["name"], writer.get("name", writer["type"])
+    if got != expected:
+        raise Undecodable(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}: got record {got}, expected {expected}")
+    for found in compare(contract.tree, writer):
+        if found.silent:
+            detail = f"schema id {schema_id}: field {found.field}: {found.reason}"
+            raise Undecodable(Reason.UNDECODABLE, detail)
+
+
+def _parsed(text: str, schema_id: int) -> Any:
+    try:
+        return parse_schema(physical(json.loads(text)))
+    except (SchemaParseException, UnknownType) as error:
+        raise Undecodable(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}: {error}") from None
+
+
+def _reading(writer: Any, reader: Any) -> _Read:
+    """``reader`` None: the writer's layout is ours, nothing to resolve."""
+
+    def read(message: bytes) -> _Fields:
+        stream = BytesIO(message)
+        stream.seek(wire.HEADER_SIZE)
+        fields: Any = schemaless_reader(stream, writer, reader)
+        if (end := stream.tell()) != len(message):
+            detail = f"value: got {len(message) - end} bytes after the record, expected none"
+            raise Undecodable(Reason.UNDECODABLE, detail)
+        return cast("_Fields", fields)
+
+    return read
+
+
+# --- encoding --------------------------------------------------------------------------------------------------------
+
+
+def _encoder(contract: _Contract, schema_id: int) -> Encode:
+    schema, header, record = contract.parsed, wire.header(schema_id), contract.topic.record
+    to_dict = dict_builder(record)
+
+    def encode(value: Any) -> bytes:
+        stream = BytesIO()
+        stream.write(header)
+        try:
+            schemaless_writer(stream, schema, to_dict(value))
+        except Exception as error:
+            raise _not_encodable(value, record) or error from error
+        return stream.getvalue()
+
+    return encode
+
+
+def _not_encodable(value: Any, record: type[Any]) -> ValueError | None:
+    misfit = first_misfit(value, record)
+    if misfit is None:
+        return None
+    field = f"{record.__name__}.{misfit.field}" if misfit.field else record.__name__
+    return ValueError(f"{field}: got {misfit.value!r}, expected {misfit.expected}")
