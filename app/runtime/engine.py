@@ -1,0 +1,534 @@
+"""The engine of one pipeline: one micro-batch is one transaction.
+
+``step`` is the whole loop body and may be called by hand: poll, merge, decode, drop repeats, run the agents, commit,
+and only then write RocksDB. One thread calls it; it blocks for Kafka, the disk and the agents.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+
+from app.metrics import Metrics
+from app.runtime.agents import Agent
+from app.runtime.batch import Batch, Event, Work, trace_headers
+from app.runtime.clock import Clock
+from app.runtime.codec import Codec, Decoded
+from app.runtime.dead_letters import Reason
+from app.runtime.dedup import body_digest, id_digest
+from app.runtime.dispatch import Dispatcher
+from app.runtime.errors import (
+    Aborted,
+    AgentsKeepFailing,
+    OutcomeUnknown,
+    RegistryUnavailable,
+    Undecodable,
+)
+from app.runtime.failpoints import Failpoint, Point
+from app.runtime.home import Changes, Home
+from app.runtime.intake import Intake, Row
+from app.runtime.log import Headers, Log, Message, Outgoing, TopicPartition
+from app.runtime.pace import Pace
+from app.runtime.parking import Parked
+from app.runtime.partitioner import partition_for
+from app.runtime.pipeline import Pipeline
+from app.runtime.state.restore import Restorer
+from app.runtime.state.store import StoreResources
+from app.runtime.state.table import Undo
+from app.runtime.topics import Topic
+
+log = structlog.get_logger(__name__)
+
+ORIGIN_HEADER = "wardstock-origin"  # "<topic>/<partition>/<offset>" of a message sent on to its key's partition
+_KEY_CACHE_ENTRIES = 1_000_000
+_LATENCY_SAMPLE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """``partitions``: of every input of the pipeline. Times in the unit that their name says."""
+
+    partitions: int
+    state_dir: Path
+    batch_max_events: int = 10_000
+    batch_wait_ms: int = 50
+    dedup_horizon_ms: int = 14 * 86_400_000
+    park_max_age_ms: int = 900_000
+    max_failures: int = 100  # agent errors in a row before the worker stops
+    max_aborts: int = 20  # transactions rolled back in a row before the worker stops
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is needed to turn one topic's messages into events, looked up once."""
+
+    topic: Topic
+    agent: Agent
+    decode: Callable[[bytes], Decoded]
+
+
+class Engine:
+    """Joins the group on ``start``; then ``step`` works until ``close``.
+
+    ``dispatcher`` runs agents. ``failpoint`` is called at the points where a crash must do no harm.
+    Raises ``AgentsKeepFailing``, ``AgentHangs`` and bugs; everything else is handled inside.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        log_: Log,
+        codec: Codec,
+        dispatcher: Dispatcher,
+        restorer: Restorer,
+        resources: StoreResources,
+        clock: Clock,
+        metrics: Metrics,
+        settings: EngineSettings,
+        failpoint: Failpoint,
+    ) -> None:
+        self.pipeline = pipeline
+        self.homes: dict[int, Home] = {}
+        self.settings = settings
+        self.last_step = clock.monotonic()
+        self._log = log_
+        self._dispatcher = dispatcher
+        self._restorer = restorer
+        self._resources = resources
+        self._clock = clock
+        self._metrics = metrics
+        self._failpoint = failpoint
+        self._sources = {
+            name: _Source(topic, agent, codec.decoder(topic)) for name, (topic, agent) in pipeline.sources.items()
+        }
+        self._encoders: dict[str, Callable[[Any], bytes]] = {}
+        self._codec = codec
+        self._intake = Intake(clock, capacity=2 * settings.batch_max_events)
+        self._pace = Pace(settings.batch_max_events, settings.batch_wait_ms / 1000)
+        self._journal: list[Undo] = []
+        self._committed: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._key_partitions: dict[str, int] = {}
+        self._arrived: SimpleQueue[str] = SimpleQueue()
+        self._fresh_homes: list[Home] = []
+        self._next_overdue_check = 0.0
+        self._aborts = 0
+        self._failures = 0
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Join the group. Partitions come while stepping."""
+        self._log.subscribe(self.pipeline.inputs, self)
+
+    def step(self) -> bool:
+        """One round; True where it committed something. Blocks for at most the wait, the agents and the commit."""
+        self.last_step = self._clock.monotonic()
+        self._intake.add(self._log.poll(self._pace.limit, self._pace.wait_s))
+        self._open_restored()
+        rows = self._intake.take(self._pace.limit)
+        self._balance_buffers()
+        returned = self._returned()
+        offsets = self._catch_up()
+        if not rows and not returned and not offsets:
+            self._pace.idle()
+            return False
+        return self._transact(rows, returned, offsets)
+
+    def close(self) -> None:
+        """Leave the group and close all stores. No transaction is open between steps."""
+        self._log.close()
+        for home in list(self.homes.values()):
+            self._close_home(home)
+        self.homes.clear()
+
+    def arrived(self, name: str) -> None:
+        """Master data came in: events parked under ``name`` are due. May be called on any thread."""
+        self._arrived.put(name)
+
+    # --- assignment, told inside poll ---
+
+    def assigned(self, start: Mapping[TopicPartition, int]) -> None:
+        self._metrics.rebalances.labels(self.pipeline.name).inc()
+        self._committed.update(start)
+        self._intake.open(start)
+        for number in sorted({tp.partition for tp in start} - self.homes.keys()):
+            self._begin_restore(number)
+        log.info("partitions.assigned", pipeline=self.pipeline.name, partitions=sorted({tp.partition for tp in start}))
+
+    def _begin_restore(self, number: int) -> None:
+        home = Home(
+            self.pipeline, number, self.settings.state_dir / str(number), self._resources,
+            self.settings.dedup_horizon_ms, self._journal,
+        )  # fmt: skip
+        self.homes[number] = home
+        self._restorer.begin(home, self._log.replay)
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        self._give_up(partitions, "partitions.revoked")
+
+    def lost(self, partitions: Iterable[TopicPartition]) -> None:
+        self._give_up(partitions, "partitions.lost")
+
+    def _give_up(self, partitions: Iterable[TopicPartition], what: str) -> None:
+        gone = list(partitions)
+        self._intake.close(gone)
+        for tp in gone:
+            self._committed.pop(tp, None)
+            self._paused.discard(tp)
+            self._forget_gauges(tp)
+        for number in {tp.partition for tp in gone} - {tp.partition for tp in self._committed}:
+            home = self.homes.pop(number, None)
+            if home is not None:
+                self._close_home(home)
+        log.info(what, pipeline=self.pipeline.name, partitions=sorted({tp.partition for tp in gone}))
+
+    def _close_home(self, home: Home) -> None:
+        self._restorer.cancel(home)
+        if home in self._fresh_homes:
+            self._fresh_homes.remove(home)
+        home.close()
+
+    def _forget_gauges(self, tp: TopicPartition) -> None:
+        name, number = self.pipeline.name, str(tp.partition)
+        for gauge in (self._metrics.lag, self._metrics.position):
+            _remove(gauge, name, tp.topic, number)
+        for gauge in (self._metrics.lag_seconds, self._metrics.parked_events):
+            _remove(gauge, name, number)
+
+    def _open_restored(self) -> None:
+        for home in self._restorer.finished(self.homes.values()):
+            home.open_views(self._clock.now_ms())
+            self._fresh_homes.append(home)
+            self._log.resume([tp for tp in self._committed if tp.partition == home.partition])
+
+    # --- what is due without input ---
+
+    def _returned(self) -> list[tuple[Home, Parked, bool]]:
+        """Parked rows to be tried again: their reference arrived, their partition did, or they are overdue."""
+        returned: list[tuple[Home, Parked, bool]] = []
+        while not self._arrived.empty():
+            name = self._arrived.get()
+            returned += [(home, row, False) for home in self._ready_homes() for row in home.parking.take(name)]
+        while self._fresh_homes:
+            home = self._fresh_homes.pop()
+            returned += [(home, row, False) for row in home.parking.take_parked_before(self._clock.now_ms() + 1)]
+        return returned + self._overdue()
+
+    def _overdue(self) -> list[tuple[Home, Parked, bool]]:
+        if self._clock.monotonic() < self._next_overdue_check:
+            return []
+        self._next_overdue_check = self._clock.monotonic() + min(1.0, self.settings.park_max_age_ms / 2000)
+        before = self._clock.now_ms() - self.settings.park_max_age_ms
+        return [(home, row, True) for home in self._ready_homes() for row in home.parking.take_parked_before(before)]
+
+    def _ready_homes(self) -> list[Home]:
+        return [home for home in self.homes.values() if home.ready]
+
+    def _catch_up(self) -> dict[TopicPartition, int]:
+        """Ends that lie behind transaction markers: committing them lets lag become 0."""
+        return {
+            tp: end
+            for tp, end in self._intake.ends().items()
+            if self._committed.get(tp, end) < end and self.homes[tp.partition].ready
+        }
+
+    def _balance_buffers(self) -> None:
+        """Pause what runs ahead of the merge, resume what has been worked off."""
+        overfull = self._intake.overfull()
+        if overfull - self._paused:
+            self._log.pause(overfull - self._paused)
+        if self._paused - overfull:
+            self._log.resume(self._paused - overfull)
+        self._paused = overfull
+
+    # --- the transaction ---
+
+    def _transact(
+        self,
+        rows: Mapping[int, Sequence[Row]],
+        returned: list[tuple[Home, Parked, bool]],
+        offsets: dict[TopicPartition, int],
+    ) -> bool:
+        work = Work(self.pipeline.name, self._clock.now_ms(), self._encoder, self._journal, failures=self._failures)
+        started = self._clock.monotonic()
+        try:
+            events = self._unpark(returned, work) + self._prepare(rows, offsets, work)
+            self._run_agents(events, work)
+            self._bury_dead(work)
+            self._commit(work, offsets)
+        except Aborted as error:
+            return self._rewind(error)
+        except RegistryUnavailable as error:
+            return self._rewind(error)
+        except OutcomeUnknown as error:
+            return self._take_over_anew(error)
+        self._aborts = 0
+        self._failures = work.failures
+        self._pace.worked(sum(map(len, rows.values())), self._clock.monotonic() - started)
+        self._observe(rows, events)
+        return True
+
+    def _encoder(self, topic: Topic) -> Callable[[Any], bytes]:
+        encoder = self._encoders.get(topic.name)
+        if encoder is None:
+            encoder = self._encoders[topic.name] = self._codec.encoder(topic)
+        return encoder
+
+    def _prepare(
+        self, rows: Mapping[int, Sequence[Row]], offsets: dict[TopicPartition, int], work: Work
+    ) -> list[Event]:
+        """Decode, send on what lies on the wrong partition, drop repeats; remembers the offsets passed."""
+        events: list[Event] = []
+        for number, partition_rows in rows.items():
+            home = self.homes[number]
+            for _, message, tp in partition_rows:
+                event = self._decode(message, tp, home, work)
+                if event is not None:
+                    events.append(event)
+            for _, message, tp in partition_rows:
+                offsets[tp] = (message.offset() or 0) + 1
+        ends = self._intake.ends()
+        for tp in offsets:
+            offsets[tp] = max(offsets[tp], ends.get(tp, 0))
+        return events
+
+    def _decode(self, message: Message, tp: TopicPartition, home: Home, work: Work) -> Event | None:
+        """The event of a message, unless it is a repeat, a dead letter, or another partition's."""
+        headers: Headers | None = message.headers()
+        source = self._sources.get(tp.topic)
+        topic_name, partition, offset = tp.topic, tp.partition, message.offset() or 0
+        if source is None:
+            topic_name, partition, offset, headers = _origin(headers, tp, offset)
+            source = self._sources[topic_name]
+        value = message.value()
+        topic = source.topic
+        try:
+            if value is None:
+                raise Undecodable(Reason.EMPTY_VALUE, "value: got null, expected an event")
+            record, body = source.decode(value)
+        except Undecodable as error:
+            event = Event(
+                topic, partition, offset, message.timestamp()[1], "", None, home, message.key(), value, headers, None
+            )
+            work.dead.append(event.dead_letter(self.pipeline.name, error.reason, error.detail))
+            return None
+        key = topic.key_of(record)
+        event = Event(
+            topic, partition, offset, message.timestamp()[1], key, record, home, message.key(), value, headers, None
+        )
+        if self._partition_of(key) != home.partition:
+            work.outputs.append(self._send_on(event))
+            return None
+        return event if topic.id_of is None or self._is_new(event, topic.id_of(record), body, source, work) else None
+
+    def _partition_of(self, key: str) -> int:
+        partition = self._key_partitions.get(key)
+        if partition is None:
+            if len(self._key_partitions) > _KEY_CACHE_ENTRIES:
+                self._key_partitions.clear()
+            partition = self._key_partitions[key] = partition_for(key.encode(), self.settings.partitions)
+        return partition
+
+    def _send_on(self, event: Event) -> Outgoing:
+        self._metrics.rekeyed.labels(self.pipeline.name, event.topic.name).inc()
+        origin = (ORIGIN_HEADER, f"{event.topic.name}/{event.partition}/{event.offset}".encode())
+        kept = tuple(header for header in event.headers or () if header[0] != ORIGIN_HEADER)
+        return Outgoing(
+            self.pipeline.rekeyed, event.key.encode(), event.raw_value, (*kept, origin), timestamp=event.timestamp
+        )
+
+    def _is_new(self, event: Event, event_id: str, body: bytes, source: _Source, work: Work) -> bool:
+        digest, content = id_digest(event.topic.name, event_id), body_digest(body)
+        event.digest = digest
+        dedup = event.home.dedup
+        known = dedup.seen(digest)
+        if known is None:
+            dedup.fresh[digest] = content
+            return True
+        if known == content:
+            self._metrics.dedup_hits.labels(self.pipeline.name).inc()
+            return False
+        self._metrics.conflicts.labels(self.pipeline.name).inc()
+        topic, record = source.agent.conflict(event)
+        work.outputs.append(
+            Outgoing(
+                topic.name, topic.key_of(record).encode(), self._encoder(topic)(record), trace_headers(event.headers)
+            )
+        )
+        return False
+
+    def _unpark(self, returned: list[tuple[Home, Parked, bool]], work: Work) -> list[Event]:
+        events = []
+        for home, row, overdue in returned:
+            source = self._sources[row.topic]
+            event = Event(
+                source.topic, row.partition, row.offset, row.timestamp, "", None, home, row.key, row.value,
+                row.headers, id_digest(row.topic, row.event_id), row.parked_at, overdue,
+            )  # fmt: skip
+            try:
+                event.value = source.decode(row.value).record
+            except Undecodable as error:
+                work.dead.append(event.dead_letter(self.pipeline.name, error.reason, error.detail))
+                continue
+            event.key = source.topic.key_of(event.value)
+            events.append(event)
+        return events
+
+    def _run_agents(self, events: list[Event], work: Work) -> None:
+        """Hand each agent its part, and again what its part released, until nothing more is."""
+        while events:
+            for agent, part in self._parts(events):
+                self._dispatcher.run(agent.name, Batch(agent, part, work))
+            if work.failures >= self.settings.max_failures:
+                raise AgentsKeepFailing(self._failing(work))
+            events = self._unpark(self._released(work), work)
+
+    def _parts(self, events: list[Event]) -> Iterable[tuple[Agent, list[Event]]]:
+        if len(self.pipeline.agents) == 1:
+            return [(self.pipeline.agents[0], events)]
+        parts: dict[str, tuple[Agent, list[Event]]] = {}
+        for event in events:
+            agent = self._sources[event.topic.name].agent
+            parts.setdefault(agent.name, (agent, []))[1].append(event)
+        return parts.values()
+
+    def _failing(self, work: Work) -> str:
+        last = work.dead[-1]
+        return (
+            f"pipeline {self.pipeline.name}: {work.failures} events in a row ended in AGENT_ERROR, the last at "
+            f"{last.topic}/{last.partition}/{last.offset}; stopped before more are lost to the dead letters. Cause:\n"
+            f"{last.detail}"
+        )
+
+    def _released(self, work: Work) -> list[tuple[Home, Parked, bool]]:
+        releases, work.releases = work.releases, []
+        return [(home, row, False) for home, name in releases for row in home.parking.take(name)]
+
+    def _bury_dead(self, work: Work) -> None:
+        topic = self.pipeline.dead_letters
+        for letter in work.dead:
+            headers = trace_headers([(header.name, header.value) for header in letter.headers])
+            key = topic.key_of(letter).encode()
+            work.outputs.append(Outgoing(topic.name, key, self._encoder(topic)(letter), headers))
+
+    def _commit(self, work: Work, offsets: dict[TopicPartition, int]) -> None:
+        changes: Changes = {}
+        touched = []
+        for home in self._ready_homes():
+            changed = home.changes(work.now_ms)
+            if changed:
+                touched.append((home, changed))
+                changes |= changed
+                self._fence(home, offsets)
+        started = self._clock.monotonic()
+        reached = self._log.commit(work.outputs, changes, offsets)
+        self._metrics.commit_seconds.labels(self.pipeline.name).observe(self._clock.monotonic() - started)
+        self._committed.update(offsets)
+        self._failpoint(Point.AFTER_COMMIT)
+        for home, changed in touched:
+            home.settle(changed, reached)
+        self._journal.clear()
+        self._count(work, offsets, changes)
+
+    def _fence(self, home: Home, offsets: dict[TopicPartition, int]) -> None:
+        """A transaction without a real offset of a partition is not fenced: send again the one already reached."""
+        if any(tp.partition == home.partition for tp in offsets):
+            return
+        tp = next(tp for tp in self._committed if tp.partition == home.partition)
+        offsets[tp] = self._committed[tp]
+
+    # --- when it did not work out ---
+
+    def _rewind(self, error: Exception) -> bool:
+        """Nothing happened: forget it all and read again from the committed offsets."""
+        self._metrics.aborts.labels(self.pipeline.name).inc()
+        self._aborts += 1
+        log.warning("transaction.aborted", pipeline=self.pipeline.name, error=str(error), in_a_row=self._aborts)
+        if self._aborts > self.settings.max_aborts:
+            raise error
+        self._drop_uncommitted()
+        self._log.seek(dict(self._committed))
+        self._pace.rest(self._aborts)
+        return False
+
+    def _drop_uncommitted(self) -> None:
+        for home in self._ready_homes():
+            home.drop()
+            self._fresh_homes.append(home)  # its parked rows are due again, whatever made them so
+        self._journal.clear()
+        self._intake.clear()
+
+    def _take_over_anew(self, error: Exception) -> bool:
+        """Whether it was committed is in Kafka: a new producer ends the old transaction, then all is restored."""
+        self._metrics.commit_failures.labels(self.pipeline.name).inc()
+        self._aborts += 1
+        log.warning("transaction.unknown", pipeline=self.pipeline.name, error=str(error), in_a_row=self._aborts)
+        if self._aborts > self.settings.max_aborts:
+            raise error
+        for home in list(self.homes.values()):
+            self._close_home(home)
+        numbers = sorted(self.homes)
+        self.homes.clear()
+        self._journal.clear()
+        self._intake.clear()
+        self._log.pause(list(self._committed))
+        self._committed.update(self._log.rebuild())
+        self._log.seek(dict(self._committed))
+        for number in numbers:
+            self._begin_restore(number)
+        self._pace.rest(self._aborts)
+        return False
+
+    # --- what is told of it ---
+
+    def _count(self, work: Work, offsets: Mapping[TopicPartition, int], changes: Changes) -> None:
+        name, metrics = self.pipeline.name, self._metrics
+        metrics.produced.labels(name).inc(len(work.outputs) + sum(map(len, changes.values())))
+        for letter in work.dead:
+            metrics.dead_letters.labels(name, letter.topic, letter.reason).inc()
+        for tp, offset in offsets.items():
+            metrics.position.labels(name, tp.topic, str(tp.partition)).set(offset)
+
+    def _observe(self, rows: Mapping[int, Sequence[Row]], events: list[Event]) -> None:
+        name, metrics = self.pipeline.name, self._metrics
+        total = sum(map(len, rows.values()))
+        metrics.batch_records.labels(name).observe(total)
+        metrics.dedup_checks.labels(name).inc(total)
+        for topic, count in Counter(tp.topic for part in rows.values() for _, _, tp in part).items():
+            metrics.consumed.labels(name, topic).inc(count)
+        now = self._clock.now_ms()
+        latency = metrics.latency.labels(name)
+        for event in events[::_LATENCY_SAMPLE]:
+            latency.observe(max(0.0, (now - event.timestamp) / 1000))
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Input records not yet committed, by assigned partition, as last heard from the broker. Does no I/O."""
+        ends = self._log.end_offsets()
+        return {tp: max(0, ends.get(tp, offset) - offset) for tp, offset in list(self._committed.items())}
+
+    def positions(self) -> dict[TopicPartition, int]:
+        return dict(self._committed)
+
+
+def _origin(headers: Headers | None, tp: TopicPartition, offset: int) -> tuple[str, int, int, Headers | None]:
+    """Where a message that was sent on had been read first, and its own headers."""
+    for name, value in headers or ():
+        if name == ORIGIN_HEADER and value is not None:
+            topic, partition, origin_offset = value.decode().rsplit("/", 2)
+            kept = [header for header in headers or () if header[0] != ORIGIN_HEADER]
+            return topic, int(partition), int(origin_offset), kept or None
+    raise LookupError(f"{tp.topic}/{tp.partition}/{offset} has no {ORIGIN_HEADER} header: only the engine writes there")
+
+
+def _remove(gauge: Gauge, *labels: str) -> None:
+    with suppress(KeyError):
+        gauge.remove(*labels)
