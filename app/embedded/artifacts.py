@@ -78,15 +78,23 @@ class ArtifactCache:
 
     def _listed(self, listing: Path) -> tuple[Path, ...]:
         """The files of a list, or none where one of them is missing or has another size than it was given."""
+        entries = self._entries(listing)
+        return tuple(entries) if all(_size(path) == size for path, size in entries.items()) else ()
+
+    def _entries(self, listing: Path) -> dict[Path, int]:
         try:
-            entries = [(self.directory / name, size) for name, size in json.loads(listing.read_text(encoding="utf-8"))]
-            whole = all(path.stat().st_size == size for path, size in entries)
+            return {self.directory / name: size for name, size in json.loads(listing.read_text(encoding="utf-8"))}
         except (OSError, ValueError):
-            return ()
-        return tuple(path for path, _ in entries) if whole else ()
+            return {}
+
+    def _discard_damaged(self, listing: Path) -> None:
+        for path, size in self._entries(listing).items():
+            if _size(path) != size:
+                path.unlink(missing_ok=True)
 
     def _install_kafka(self, listing: Path, reporter: Reporter) -> tuple[Path, ...]:
         reporter.say(f"Apache Kafka {KAFKA_VERSION}: resolving its files")
+        self._discard_damaged(listing)  # jgo would take them as they are
         with self._context(reporter) as context:
             wanted = [context.create_dependency(coordinate) for coordinate in _KAFKA]
             named, needed = context.resolver.resolve(wanted)
@@ -137,7 +145,7 @@ class Downloads(Resolver):
         self._graph = PythonResolver()
         self._reporter = reporter
         self._session = requests.Session()
-        retry = Retry(total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+        retry = Retry(total=4, connect=1, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
         adapter = HTTPAdapter(max_retries=retry, pool_maxsize=_PARALLEL)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -194,6 +202,10 @@ def _write(path: Path, text: str) -> None:
     scratch = path.with_name(f"{path.name}.new")
     scratch.write_text(text, encoding="utf-8")
     os.replace(scratch, path)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _megabytes(files: Sequence[Path]) -> float:

@@ -16,6 +16,7 @@ from app.embedded.state import LOOPBACK, Ports
 from app.errors import Fault
 
 PROGRAM = "kafka"
+SETTINGS = "server.properties"
 FORMAT_TIMEOUT_S = 60
 _MEGABYTE = 1024 * 1024
 _LOGGING = (
@@ -79,7 +80,7 @@ def prepare(directory: Path, ports: Ports, jars: Sequence[Path]) -> list[str]:
 
     Blocks for about a second where storage is new. Raises :class:`Fault` where formatting fails.
     """
-    data, settings = directory / "kafka", directory / "server.properties"
+    data, settings = directory / "kafka", directory / SETTINGS
     lines = (f"{name}={value}\n" for name, value in properties(data, ports).items())
     settings.write_text("".join(lines), encoding="utf-8")
     if not (data / "meta.properties").exists():

@@ -16,6 +16,11 @@ CANDIDATES = range(20_000, 32_000)
 
 
 def is_free(port: int) -> bool:
+    """Whether a server can listen on ``port``. Blocks for a second at most."""
+    return _binds(port) and not answers(port)  # on some systems a bind succeeds beside a listener on all addresses
+
+
+def _binds(port: int) -> bool:
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -51,6 +51,22 @@ def is_ours(pid: int, program: str, directory: Path) -> bool:
     return set(marks(program, directory)) <= set(arguments)
 
 
+def memory_bytes(pid: int) -> int:
+    """Resident set of a process; 0 where it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def started_at(pid: int) -> float | None:
+    """When a process started, in seconds since the epoch; None where it is gone."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
 def of_stack(directory: Path) -> list[psutil.Process]:
     """Every live process of the stack in ``directory``, written down or not."""
     mark = marks("", directory)[0]

@@ -26,6 +26,16 @@ class Reporter(Protocol):
         """A download of ``size`` bytes (0: not known); what it yields is called with each chunk's length in bytes."""
 
 
+@contextmanager
+def shown_on(console: Console) -> Iterator[Reporter]:
+    """Bars where ``console`` is a terminal, plain lines elsewhere."""
+    if not console.is_terminal:
+        yield Lines(lambda text: console.print(text, markup=False))
+        return
+    with Bars(console) as bars:
+        yield bars
+
+
 class Silent:
     """Reports nothing."""
 
@@ -93,5 +103,6 @@ class Bars:
         task = self._bars.add_task(name, total=size or None)
         try:
             yield lambda count: self._bars.advance(task, count)
+            self._bars.refresh()  # a quick one is seen whole before it goes
         finally:
             self._bars.remove_task(task)

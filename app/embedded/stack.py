@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-
-import psutil
 
 from app.embedded import java, kafka, ports, processes, registry
 from app.embedded.artifacts import KAFKA_VERSION, REGISTRY_VERSION, ArtifactCache
@@ -20,7 +21,8 @@ from app.errors import Conflict, Fault
 
 READY_WITHIN_S = 60.0
 _ASK_EVERY_S = 0.05
-_LOG_TAIL = 15
+_LOG_TAIL = 15  # lines
+_PLACES = ("kafka", "registry", "logs", "tmp")
 _MEGABYTE = 1024 * 1024
 
 
@@ -31,6 +33,7 @@ class Member:
     name: str
     version: str
     pid: int | None
+    address: str | None  # as clients take it
     port: int | None
     memory_mb: int | None
     started_at: float | None  # seconds since the epoch
@@ -39,15 +42,20 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """What runs of a stack, and where everything of it lies. ``addresses`` is None unless all of it is up."""
+    """What runs of a stack, and where everything of it lies.
+
+    ``addresses`` is None unless all of it is up; ``stale`` names what the pid file has and the system has not.
+    """
 
     directory: Path
     cache: Path
     addresses: Addresses | None
     members: tuple[Member, ...]
+    stale: tuple[str, ...]
 
     @property
     def up(self) -> bool:
+        """Whether broker and registry both run."""
         return self.addresses is not None
 
 
@@ -56,14 +64,13 @@ class _Program:
     name: str
     version: str
     port: Callable[[Ports], int]
-    is_ready: Callable[[Addresses, float], bool]
+    address: Callable[[Addresses], str]
+    is_ready: Callable[[str, float], bool]
 
 
 PROGRAMS = (
-    _Program(kafka.PROGRAM, KAFKA_VERSION, lambda p: p.kafka, lambda a, s: kafka.is_ready(a.bootstrap_servers, s)),
-    _Program(
-        registry.PROGRAM, REGISTRY_VERSION, lambda p: p.registry, lambda a, s: registry.is_ready(a.registry_url, s)
-    ),
+    _Program(kafka.PROGRAM, KAFKA_VERSION, attrgetter("kafka"), attrgetter("bootstrap_servers"), kafka.is_ready),
+    _Program(registry.PROGRAM, REGISTRY_VERSION, attrgetter("registry"), attrgetter("registry_url"), registry.is_ready),
 )
 
 
@@ -102,16 +109,27 @@ class Stack:
 
         Blocks until they are gone: SIGTERM, then SIGKILL after 10 s.
         """
-        with self._locked(progress or Silent()):
+        reporter = progress or Silent()
+        with self._locked(reporter):
+            self._tell_stale(recall(self.directory), reporter)
             ended = processes.stop(processes.of_stack(self.directory))
             self._mark_down()
             return ended
+
+    def erase(self) -> None:
+        """Stops the stack and deletes its topics, schemas and logs for good. Blocks as :meth:`stop` does."""
+        self.stop()
+        for name in _PLACES:
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        (self.directory / kafka.SETTINGS).unlink(missing_ok=True)
+        forget(self.directory)
 
     def status(self) -> StackStatus:
         """What runs now. Does not block and changes nothing."""
         state = recall(self.directory)
         members = tuple(self._member(program, state) for program in PROGRAMS)
-        return StackStatus(self.directory, self._cache.directory, running_addresses(self.directory), members)
+        addresses = running_addresses(self.directory)
+        return StackStatus(self.directory, self._cache.directory, addresses, members, self._stale(state))
 
     def _locked(self, reporter: Reporter) -> AbstractContextManager[None]:
         told = f"another process starts or stops the stack in {self.directory}; waiting for it"
@@ -120,14 +138,25 @@ class Stack:
     def _clear(self, reporter: Reporter) -> Ports | None:
         """Removes what a stack that died left: its pid file, and the half of it that still runs. Returns its ports."""
         state = recall(self.directory)
+        self._tell_stale(state, reporter)
         left = processes.of_stack(self.directory)
-        if state is not None and state.pids:
-            gone = ", ".join(f"{name} (pid {pid})" for name, pid in sorted(state.pids.items()))
-            reporter.say(f"the pid file names {gone}, not all of which are processes of this stack; cleaned up")
         if left:
-            reporter.say(f"stopped what was left of it: pid {', '.join(map(str, processes.stop(left)))}")
+            ended = ", ".join(map(str, processes.stop(left)))
+            reporter.say(f"stopped what an earlier start had left running: pid {ended}")
         self._mark_down()
         return state.ports if state else None
+
+    def _stale(self, state: Remembered | None) -> tuple[str, ...]:
+        if state is None:
+            return ()
+        gone = (item for item in state.pids.items() if not processes.is_ours(item[1], item[0], self.directory))
+        return tuple(f"{name} (pid {pid})" for name, pid in gone)
+
+    def _tell_stale(self, state: Remembered | None, reporter: Reporter) -> None:
+        stale = self._stale(state)
+        if stale:
+            told = f"stale pid file in {self.directory}, cleaned up: no process of this stack is {' or '.join(stale)}"
+            reporter.say(told)
 
     def _mark_down(self) -> None:
         """Keeps the ports for the next start; no pids."""
@@ -138,7 +167,7 @@ class Stack:
             remember(self.directory, Remembered(state.ports, {}, ready=False))
 
     def _launch(self, chosen: Ports, jars: tuple[Path, ...], runner: Path, reporter: Reporter) -> Addresses:
-        for place in ("tmp", "logs", "registry"):
+        for place in _PLACES:
             (self.directory / place).mkdir(exist_ok=True)
         reporter.say(f"starting Kafka {KAFKA_VERSION} on port {chosen.kafka}, registry on port {chosen.registry}")
         try:
@@ -153,7 +182,10 @@ class Stack:
         return chosen.addresses()
 
     def _spawn(self, chosen: Ports, name: str, command: list[str], pids: dict[str, int]) -> dict[str, int]:
-        pid = processes.spawn(command, self._log(name), java.ENVIRONMENT)
+        log = self._log(name)
+        if log.exists():
+            os.replace(log, log.with_name(f"{log.name}.1"))  # one log a start, and the one before
+        pid = processes.spawn(command, log, java.ENVIRONMENT)
         started = {**pids, name: pid}
         remember(self.directory, Remembered(chosen, started, ready=False))
         return started
@@ -166,9 +198,10 @@ class Stack:
             wait.result()
 
     def _await_one(self, program: _Program, chosen: Ports, pid: int, deadline: float) -> None:
-        port = program.port(chosen)
-        while not (ports.answers(port) and program.is_ready(chosen.addresses(), deadline - time.monotonic())):
+        port, address = program.port(chosen), program.address(chosen.addresses())
+        while not (ports.answers(port) and program.is_ready(address, deadline - time.monotonic())):
             if not processes.is_ours(pid, program.name, self.directory):
+                processes.reap(pid)
                 raise self._failed(program, "ended while it started")
             if time.monotonic() > deadline:
                 raise self._failed(program, f"did not answer on port {port} within {READY_WITHIN_S:.0f} s")
@@ -177,19 +210,26 @@ class Stack:
     def _failed(self, program: _Program, what: str) -> Fault:
         log = self._log(program.name)
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL:])
-        return Fault(f"{program.name} {what}; the end of its log:\n{tail}", f"the whole log is in {log}")
+        way_out = f"the whole log is {log}; where its data are broken, `wardstock down --erase` deletes them"
+        return Fault(f"{program.name} {what}; the end of its log:\n{tail}", way_out)
 
     def _log(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
 
     def _member(self, program: _Program, state: Remembered | None) -> Member:
         pid = state.pids.get(program.name) if state else None
+        log = self._log(program.name)
         if state is None or pid is None or not processes.is_ours(pid, program.name, self.directory):
-            return Member(program.name, program.version, None, None, None, None, self._log(program.name))
-        process = psutil.Process(pid)
-        memory, since = process.memory_info().rss // _MEGABYTE, process.create_time()
+            return Member(program.name, program.version, None, None, None, None, None, log)
         return Member(
-            program.name, program.version, pid, program.port(state.ports), memory, since, self._log(program.name)
+            program.name,
+            program.version,
+            pid,
+            program.address(state.ports.addresses()),
+            program.port(state.ports),
+            processes.memory_bytes(pid) // _MEGABYTE,
+            processes.started_at(pid),
+            log,
         )
 
 
