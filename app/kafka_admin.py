@@ -44,7 +44,15 @@ TIMEOUT_S = 10.0
 # A dead letter or a parked event wraps a message that may itself be as large as a topic allows (1 MiB).
 WRAPPING_BYTES = 2 * 1024 * 1024
 _COMPARED = ("cleanup.policy", "retention.ms")
-_NOT_THERE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
+# A leader is being chosen, or a broker does not know yet that it is one: so it is right after a topic was made.
+_ELECTING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
 _NO_ANSWER = frozenset(
     {
         KafkaError._TRANSPORT,
@@ -178,6 +186,13 @@ class Cluster:
         with _answering(self.address):
             return cast(DescribeClusterResult, self._result(self._admin.describe_cluster(**self._limits)))
 
+    def broker_config(self) -> dict[str, str]:
+        """The settings of one broker. Raises KafkaException where this user may not read them."""
+        resource = ConfigResource(ResourceType.BROKER, str(self.describe().nodes[0].id))
+        futures = self._admin.describe_configs([resource], **self._limits)
+        with _answering(self.address):
+            return _values(self._result(futures[resource]))
+
     def partitions(self) -> dict[str, int]:
         """Every topic on the cluster and how many partitions it has."""
         return {name: len(topic.partitions) for name, topic in self.metadata().topics.items()}
@@ -211,7 +226,8 @@ class Cluster:
         futures = self._admin.create_topics([_new_topic(spec) for spec in missing], **self._limits)
         with _answering(self.address):
             made = [name for name, future in futures.items() if self._made(future)]
-        self._wait_for(made)
+        for spec in missing:
+            self.offsets(spec.name, range(spec.partitions))  # answers once every partition has its leader
         return sorted(made)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, Offsets]:
@@ -290,13 +306,6 @@ class Cluster:
             return False
         return True
 
-    def _wait_for(self, names: Iterable[str]) -> None:
-        deadline = time.monotonic() + self._timeout_s
-        while set(names) - _led(self.metadata()):
-            if time.monotonic() > deadline:
-                raise Unreachable(f"topics were created at {self.address}, but have no leader yet", "try again")
-            time.sleep(0.05)
-
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
@@ -308,23 +317,22 @@ class Cluster:
     def _list_offsets(
         self, places: Sequence[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[int, int]:
-        futures = self._admin.list_offsets(dict.fromkeys(places, spec), isolation_level=isolation, **self._limits)
-        with _answering(self.address):
-            return {place.partition: self._result(future).offset for place, future in futures.items()}
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            futures = self._admin.list_offsets(dict.fromkeys(places, spec), isolation_level=isolation, **self._limits)
+            try:
+                with _answering(self.address):
+                    return {place.partition: self._result(future).offset for place, future in futures.items()}
+            except KafkaException as refused:
+                if refused.args[0].code() not in _ELECTING or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
 
 def _new_topic(spec: TopicSpec) -> NewTopic:
     return NewTopic(
         spec.name, num_partitions=spec.partitions, replication_factor=spec.replication, config=dict(spec.config)
     )
-
-
-def _led(metadata: ClusterMetadata) -> set[str]:
-    return {
-        name
-        for name, topic in metadata.topics.items()
-        if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
-    }
 
 
 def _values(entries: Mapping[str, Any]) -> dict[str, str]:

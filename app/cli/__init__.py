@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from app.cli import config, lag, tables, topics
-from app.cli.output import Invocation, code_of, fail
+from app.cli import config, dlq, doctor, exceptions, lag, schemas, simulate, stack, tables, topics
+from app.cli.output import ExitCode, Invocation, code_of, fail
 from app.errors import Fault
+from app.runtime.errors import RegistryUnavailable
 
 app = typer.Typer(
     name="wardstock",
@@ -20,10 +21,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-config.register(app)
+stack.register(app)
 topics.register(app)
+schemas.register(app)
+simulate.register(app)
 tables.register(app)
+exceptions.register(app)
+dlq.register(app)
 lag.register(app)
+config.register(app)
+doctor.register(app)
 
 
 def _print_version(asked: bool) -> None:
@@ -59,3 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments)
     except Fault as fault:
         raise SystemExit(fail(fault.message, code_of(fault), fault.way_out).exit_code) from None
+    except RegistryUnavailable as silent:
+        way_out = "check WARDSTOCK_REGISTRY_URL and WARDSTOCK_REGISTRY_AUTH; `wardstock doctor` checks everything"
+        raise SystemExit(fail(f"schema registry: {silent}", ExitCode.UNREACHABLE, way_out).exit_code) from None
