@@ -60,9 +60,22 @@ def named_cluster() -> Addresses | None:
 
 
 def contained_cluster(owned: ExitStack) -> Addresses | None:
-    """Kafka and the registry in Docker, of the embedded stack's versions and settings; None without an engine."""
+    """Kafka and the registry in Docker, of the embedded stack's versions and settings.
+
+    None where no engine answers or it cannot get the images.
+    """
     if not docker_answers():
         return None
+    with ExitStack() as started:
+        try:
+            addresses = start_containers(started)
+        except DockerException:
+            return None
+        owned.push(started.pop_all())
+    return addresses
+
+
+def start_containers(owned: ExitStack) -> Addresses:
     kafka_port = ports.take_free(set())
     broker = DockerContainer(f"apache/kafka:{KAFKA_VERSION}").with_bind_ports(kafka_port, kafka_port)
     for name, value in container_properties(kafka_port).items():

@@ -109,14 +109,14 @@ def _remark_other_cluster(settings: Settings) -> None:
 
 
 def _show(found: StackStatus, json: bool) -> None:
-    columns = ("program", "version", "pid", "address", "memory MB", "log")
+    columns = ("program", "version", "pid", "address", "memory MB")
     emit(
         {"up": found.up, **asdict(found)},
         json=json,
-        table=lambda: table_of(columns, map(_row, found.members), title=f"stack directory: {found.directory}"),
+        table=lambda: table_of(columns, map(_row, found.members), title=f"data and logs: {found.directory}"),
     )
 
 
 def _row(member: Member) -> tuple[object, ...]:
     pid = None if member.pid is None else str(member.pid)  # an id, not a quantity: no thousands separator
-    return member.name, member.version, pid, member.address, member.memory_mb, member.log
+    return member.name, member.version, pid, member.address, member.memory_mb

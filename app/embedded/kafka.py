@@ -100,6 +100,7 @@ def _format(directory: Path, settings: Path, jars: Sequence[Path]) -> None:
         capture_output=True,
         text=True,
         timeout=FORMAT_TIMEOUT_S,
+        start_new_session=True,  # a group of its own, by which it can be ended like the others
         check=False,
     )
     if done.returncode != 0:

@@ -73,11 +73,11 @@ def of_stack(directory: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or ())]
 
 
-def stop(processes: Iterable[psutil.Process]) -> list[int]:
-    """Ends process groups: SIGTERM, then SIGKILL after 10 s. Blocks until they are gone; returns the pids ended."""
+def stop(processes: Iterable[psutil.Process], patience_s: float = TERM_WAIT_S) -> list[int]:
+    """Ends process groups: SIGTERM, then SIGKILL after ``patience_s``. Blocks until they are gone; returns the pids."""
     targets = list(processes)
     _signal(targets, signal.SIGTERM)
-    _, alive = psutil.wait_procs(targets, timeout=TERM_WAIT_S)
+    _, alive = psutil.wait_procs(targets, timeout=patience_s)
     _signal(alive, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=KILL_WAIT_S)
     return [process.pid for process in targets]

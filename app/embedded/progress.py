@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Column
 
 LARGE = 5_000_000  # bytes; off a terminal a smaller file gets no lines of its own
 LINE_EVERY_S = 5.0
@@ -80,8 +81,8 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=40)),
+            BarColumn(bar_width=20),
             DownloadColumn(),
             TransferSpeedColumn(),
             console=console,

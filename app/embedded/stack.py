@@ -17,10 +17,11 @@ from app.embedded.artifacts import KAFKA_VERSION, REGISTRY_VERSION, ArtifactCach
 from app.embedded.locks import locked
 from app.embedded.progress import Reporter, Silent
 from app.embedded.state import Addresses, Ports, Remembered, forget, recall, remember, running_addresses
-from app.errors import Conflict, Fault
+from app.errors import ConfigError, Conflict, Fault
 
 READY_WITHIN_S = 60.0
 _ASK_EVERY_S = 0.05
+_ASK_FOR_S = 5.0  # short enough to see in between that the process ended
 _LOG_TAIL = 15  # lines
 _PLACES = ("kafka", "registry", "logs", "tmp")
 _MEGABYTE = 1024 * 1024
@@ -199,7 +200,7 @@ class Stack:
 
     def _await_one(self, program: _Program, chosen: Ports, pid: int, deadline: float) -> None:
         port, address = program.port(chosen), program.address(chosen.addresses())
-        while not (ports.answers(port) and program.is_ready(address, deadline - time.monotonic())):
+        while not (ports.answers(port) and program.is_ready(address, _ASK_FOR_S)):
             if not processes.is_ours(pid, program.name, self.directory):
                 processes.reap(pid)
                 raise self._failed(program, "ended while it started")
@@ -234,6 +235,8 @@ class Stack:
 
 
 def _choose(before: Ports | None, kafka_port: int | None, registry_port: int | None) -> Ports:
+    if kafka_port is not None and kafka_port == registry_port:
+        raise ConfigError(f"port {kafka_port} is asked for twice; expected one for Kafka and another for the registry")
     taken = {port for port in (kafka_port, registry_port) if port is not None}
 
     def port(asked: int | None, last: int | None) -> int:

@@ -27,7 +27,7 @@ from app.embedded.artifacts import ArtifactCache
 from app.embedded.progress import Lines
 from app.embedded.stack import Stack
 from app.embedded.state import LOOPBACK, Ports, Remembered, recall, remember
-from app.errors import Conflict, Fault, Unreachable
+from app.errors import ConfigError, Conflict, Fault, Unreachable
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 SCHEMA = Schema(json.dumps({"type": "record", "name": "Count", "fields": [{"name": "n", "type": "int"}]}), "AVRO")
@@ -101,6 +101,11 @@ def test_a_port_in_use_is_refused_with_its_holder_and_the_way_out(idle: Stack) -
         assert refused.value.way_out is not None
         assert "another port" in refused.value.way_out
     assert processes.of_stack(idle.directory) == []
+
+
+def test_one_port_for_two_is_refused(idle: Stack) -> None:
+    with pytest.raises(ConfigError, match="port 28081 is asked for twice"):
+        idle.start(kafka_port=28081, registry_port=28081)
 
 
 def test_status_of_a_stack_that_is_down_exits_1(idle: Stack) -> None:
@@ -200,7 +205,8 @@ def test_topics_schema_ids_and_ports_survive_a_killed_registry_and_a_start_witho
     with SchemaRegistryClient({"url": f"{addresses.registry_url}/apis/ccompat/v7"}) as registry:
         assert json.loads(str(registry.get_schema(number).schema_str)) == json.loads(str(SCHEMA.schema_str))
 
-    down = command("down", "--stack-dir", stack.directory, "--json")
+    down = command("down", "--stack-dir", stack.directory, "--erase", "--json")
     assert len(json.loads(down.stdout)["stopped"]) == 2
+    assert [left.name for left in stack.directory.iterdir()] == ["lock"]
     assert processes.of_stack(stack.directory) == []
     assert running_addresses(stack.directory) is None
