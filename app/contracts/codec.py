@@ -33,12 +33,14 @@ class AvroCodec:
     """The :class:`app.runtime.codec.Codec` of Avro and a schema registry.
 
     What comes from outside (all but internal topics) is held against the domain's rules of validation.
-    Raises LookupError on construction where a topic has no schema.
+    ``text_of`` gives a topic's schema (JSON text). Raises LookupError on construction where a topic has none.
     """
 
-    def __init__(self, registry: Registry, topics: Iterable[Topic]) -> None:
+    def __init__(
+        self, registry: Registry, topics: Iterable[Topic], text_of: Callable[[Topic], str] = schema_text
+    ) -> None:
         self._registry = registry
-        self._contracts = {topic.name: _Contract(topic) for topic in topics}
+        self._contracts = {topic.name: _Contract(topic, text_of(topic)) for topic in topics}
 
     def decoder(self, topic: Topic) -> Decode:
         return _decoder(self._contracts[topic.name], self._registry)
@@ -53,9 +55,9 @@ class _Contract:
 
     __slots__ = ("parsed", "text", "topic", "tree")
 
-    def __init__(self, topic: Topic) -> None:
+    def __init__(self, topic: Topic, text: str) -> None:
         self.topic = topic
-        self.text = schema_text(topic)
+        self.text = text
         self.tree = resolved(self.text)
         self.parsed = parse_schema(physical(json.loads(self.text)))
 
@@ -100,7 +102,8 @@ def _check(topic: Topic) -> Callable[[Any], None]:
         try:
             validate(record)
         except Invalid as why:
-            detail = f"field {why.field}: got {why.value}, expected {why.expected}"
+            got = repr(str(why.value)) if isinstance(why.value, str) else why.value
+            detail = f"field {why.field}: got {got}, expected {why.expected}"
             raise Undecodable(Reason.INVALID, detail) from None
 
     return check

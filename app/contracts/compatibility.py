@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from app.contracts.schemas import resolved
@@ -59,10 +60,13 @@ def _compare(reader: _Tree, writer: _Tree, path: str, above: frozenset[tuple[int
             yield from _compare(reader, branch, path, above)
     elif reader["type"] == "union":
         yield from _compare_with_branches(reader, writer, path, above)
-    elif reader["type"] != writer["type"]:
-        if reader["type"] not in _PROMOTIONS.get(writer["type"], ()):
-            yield Mismatch(path, f"type changed from {describe(writer)} to {describe(reader)}")
-    else:
+    elif reader["type"] != writer["type"] and reader["type"] not in _PROMOTIONS.get(writer["type"], ()):
+        yield Mismatch(path, f"type changed from {describe(writer)} to {describe(reader)}")
+    elif _other_meaning(reader, writer):
+        yield Mismatch(path, f"meaning changed from {describe(writer)} to {describe(reader)}", silent=True)
+    elif reader.get("precision", 0) < writer.get("precision", 0):
+        yield Mismatch(path, f"digits lost from {describe(writer)} to {describe(reader)}")
+    elif reader["type"] == writer["type"]:
         yield from _compare_alike(reader, writer, path, above)
 
 
@@ -72,11 +76,11 @@ def _compare_with_branches(
     found = [tuple(_compare(branch, writer, path, above)) for branch in reader["branches"]]
     if any(not reasons for reasons in found):
         return
-    alike = [why for branch, why in zip(reader["branches"], found, strict=True) if branch["type"] == writer["type"]]
-    if alike:
-        yield from alike[0]
-    else:
-        yield Mismatch(path, f"type changed from {describe(writer)} to {describe(reader)}")
+    # The reasons of the branch that was meant: one that would be misread, or else one of the same type.
+    silent = (why for why in found if any(mismatch.silent for mismatch in why))
+    alike = (why for branch, why in zip(reader["branches"], found, strict=True) if branch["type"] == writer["type"])
+    changed = Mismatch(path, f"type changed from {describe(writer)} to {describe(reader)}")
+    yield from next(chain(silent, alike), (changed,))
 
 
 def _compare_alike(reader: _Tree, writer: _Tree, path: str, above: frozenset[tuple[int, int]]) -> Iterator[Mismatch]:
@@ -92,8 +96,6 @@ def _compare_alike(reader: _Tree, writer: _Tree, path: str, above: frozenset[tup
         case "fixed":
             if not _same_name(reader, writer) or reader["size"] != writer["size"]:
                 yield Mismatch(path, f"type changed from {describe(writer)} to {describe(reader)}")
-    if _other_meaning(reader, writer):
-        yield Mismatch(path, f"meaning changed from {describe(writer)} to {describe(reader)}", silent=True)
 
 
 def _compare_records(reader: _Tree, writer: _Tree, path: str, above: frozenset[tuple[int, int]]) -> Iterator[Mismatch]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -154,6 +155,33 @@ _UNKNOWN_FOR_S: Final = 30.0
 _NO_SUBJECT, _NO_VERSION, _NO_SCHEMA, _NO_LEVEL = 40401, 40402, 40403, 40408
 
 
+class Secret(Protocol):
+    """A value that does not show itself."""
+
+    def get_secret_value(self) -> str: ...
+
+
+class RegistrySettings(Protocol):
+    """The part of the settings that a registry needs."""
+
+    def registry(self) -> str: ...
+
+    @property
+    def registry_auth(self) -> Secret | None: ...
+
+    @property
+    def registry_ca(self) -> Path | None: ...
+
+    @property
+    def registry_certificate(self) -> Path | None: ...
+
+    @property
+    def registry_key(self) -> Path | None: ...
+
+    @property
+    def registry_key_password(self) -> Secret | None: ...
+
+
 class _Absent(Exception):
     """The registry understood, and what was asked for is not there."""
 
@@ -194,6 +222,18 @@ class HttpRegistry:
         self._client: SchemaRegistryClient | None = None
         self._texts: dict[int, str] = {}
         self._unknown_until: dict[int, float] = {}
+
+    @classmethod
+    def of(cls, settings: RegistrySettings) -> HttpRegistry:
+        """The registry that the settings name. Raises what ``settings.registry()`` raises where there is none."""
+        return cls(
+            settings.registry(),
+            auth=_revealed(settings.registry_auth),
+            ca=_path(settings.registry_ca),
+            certificate=_path(settings.registry_certificate),
+            key=_path(settings.registry_key),
+            key_password=_revealed(settings.registry_key_password),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -281,7 +321,7 @@ class HttpRegistry:
         except RegistryUnavailable:
             raise
         except Exception as error:  # the client passes on whatever its HTTP library raises
-            raise RegistryUnavailable(f"{_shown(self._url)}: {error or type(error).__name__}") from error
+            raise RegistryUnavailable(f"{_shown(self._url)}: {type(error).__name__}: {error}") from error
 
     def _connect(self) -> SchemaRegistryClient:
         paths = ("",) if urlsplit(self._url).path else ("", _APICURIO_PATH)
@@ -321,6 +361,14 @@ def _with_layout(versions: tuple[Registered, ...], subject: str, schema: str) ->
         if same_layout(ours, resolved(version.schema)):
             return version
     raise NotRegistered(f"{subject}: this version of the schema is not registered; run `wardstock schemas register`")
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _path(file: Path | None) -> str | None:
+    return None if file is None else str(file)
 
 
 def _avro(schema: str) -> Schema:

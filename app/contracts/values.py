@@ -37,6 +37,8 @@ def _misfit(value: Any, hint: Any, path: str) -> Misfit | None:
         return None if value in list(hint) else Misfit(path, value, f"one of {', '.join(hint)}")
     if hint is int and isinstance(value, int):
         return None if -(2**63) <= value < 2**63 else Misfit(path, value, "an integer of 64 bits")
+    if hint is str and isinstance(value, str):
+        return None if _is_utf8(value) else Misfit(path, value, "a text that UTF-8 can write")
     return None if isinstance(value, hint) else Misfit(path, value, _a(hint))
 
 
@@ -65,6 +67,14 @@ def _in_decimal(value: Any, path: str) -> Misfit | None:
     except (ArithmeticError, ValueError):
         return Misfit(path, value, fits)
     return None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _a(hint: Any) -> str:
