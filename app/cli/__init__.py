@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import config, dlq, doctor, exceptions, lag, schemas, simulate, stack, tables, topics
+from app.cli import config, demo, dlq, doctor, exceptions, lag, schemas, simulate, stack, tables, topics, worker
 from app.cli.output import ExitCode, Invocation, code_of, fail
 from app.errors import Fault
 from app.runtime.errors import RegistryUnavailable
@@ -30,6 +30,8 @@ exceptions.register(app)
 dlq.register(app)
 lag.register(app)
 config.register(app)
+worker.register(app)
+demo.register(app)
 doctor.register(app)
 
 

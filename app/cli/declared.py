@@ -21,4 +21,6 @@ def declared(settings: Settings) -> list[TopicSpec]:
 
 def pipelines() -> Mapping[str, Pipeline]:
     """Every pipeline by its name."""
-    return {}
+    from app.main import PIPELINES
+
+    return PIPELINES

@@ -248,6 +248,7 @@ class Batches:
         self._delivery: Delivery | None = None
         self._open: Batch | None = None
         self._todo: list[Batch] = []
+        self.ended = False  # the channel is closed: the worker stops
 
     def __aiter__(self) -> Batches:
         return self
@@ -265,7 +266,11 @@ class Batches:
         if self._delivery is not None:
             self._delivery.finish()
         while True:
-            self._delivery = await self._receive()
+            try:
+                self._delivery = await self._receive()
+            except StopAsyncIteration:
+                self.ended = True
+                raise
             if not self._delivery.stale:
                 break
         self._todo = [self._delivery.batch]
@@ -279,7 +284,7 @@ class Batches:
 
 
 async def attend(agent: Agent, receive: Callable[[], Awaitable[Delivery]]) -> None:
-    """Run the agent for ever, starting its loop again after it raised. Faust never sees the exception.
+    """Run the agent until its channel is closed, starting its loop again after it raised. Faust never sees the exception.
 
     Raises only when the agent ends without a batch in hand: that would go on without end.
     """
@@ -290,4 +295,6 @@ async def attend(agent: Agent, receive: Callable[[], Awaitable[Delivery]]) -> No
         except Exception as error:  # noqa: BLE001 whatever an agent raises costs the event it stands on, no more
             batches.failed(error)
         else:
+            if batches.ended:
+                return
             batches.failed(LeftEarly(agent.name))

@@ -341,9 +341,9 @@ class Engine:
     def _send_on(self, event: Event) -> Outgoing:
         self._metrics.rekeyed.labels(self.pipeline.name, event.topic.name).inc()
         origin = (ORIGIN_HEADER, f"{event.topic.name}/{event.partition}/{event.offset}".encode())
-        kept = tuple(header for header in event.headers or () if header[0] != ORIGIN_HEADER)
+        kept = [header for header in event.headers or () if header[0] != ORIGIN_HEADER]
         return Outgoing(
-            self.pipeline.rekeyed, event.key.encode(), event.raw_value, (*kept, origin), timestamp=event.timestamp
+            self.pipeline.rekeyed, event.key.encode(), event.raw_value, [*kept, origin], timestamp=event.timestamp
         )
 
     def _is_new(self, event: Event, event_id: str, body: bytes, source: _Source, work: Work) -> bool:
@@ -372,7 +372,7 @@ class Engine:
             source = self._sources[row.topic]
             event = Event(
                 source.topic, row.partition, row.offset, row.timestamp, "", None, home, row.key, row.value,
-                row.headers, id_digest(row.topic, row.event_id), row.parked_at, overdue,
+                list(row.headers), id_digest(row.topic, row.event_id), row.parked_at, overdue,
             )  # fmt: skip
             try:
                 event.value = source.decode(row.value).record
@@ -514,6 +514,14 @@ class Engine:
         """Input records not yet committed, by assigned partition, as last heard from the broker. Does no I/O."""
         ends = self._log.end_offsets()
         return {tp: max(0, ends.get(tp, offset) - offset) for tp, offset in list(self._committed.items())}
+
+    def lag_seconds(self) -> dict[int, float]:
+        """Age of the oldest record read but not yet committed, by partition; 0 when caught up."""
+        now = self._clock.now_ms()
+        return {
+            number: max(0.0, (now - stamp) / 1000) if stamp is not None else 0.0
+            for number, stamp in self._intake.oldest().items()
+        }
 
     def positions(self) -> dict[TopicPartition, int]:
         return dict(self._committed)

@@ -52,6 +52,12 @@ class _Partition:
         if not any(buffer.rows for buffer in filled):
             self.held_since = None
 
+    def oldest(self) -> int | None:
+        stamps = [buffer.rows[0][0] for buffer in list(self.buffers.values()) if buffer.rows]
+        if self.ready:
+            stamps.append(self.ready[0][0])
+        return min(stamps, default=None)
+
     def _limit(self, now: float) -> int | None:
         """The youngest timestamp that may be taken; None: all."""
         open_ended = [buffer for buffer in self.buffers.values() if buffer.end is None]
@@ -147,8 +153,9 @@ class Intake:
             taken[number] = [home.ready.popleft() for _ in range(min(share, len(home.ready)))]
         return taken
 
-    def is_empty(self) -> bool:
-        return not any(home.ready or any(b.rows for b in home.buffers.values()) for home in self._partitions.values())
+    def oldest(self) -> dict[int, int | None]:
+        """Timestamp of the oldest row held, by partition number; None where nothing is."""
+        return {number: home.oldest() for number, home in list(self._partitions.items())}
 
     def ends(self) -> Mapping[TopicPartition, int]:
         """Partitions of which everything readable was taken, with the offset after it (markers included)."""
