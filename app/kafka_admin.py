@@ -51,6 +51,9 @@ _ELECTING = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError._NOENT,
     }
 )
 _NO_ANSWER = frozenset(
@@ -169,12 +172,17 @@ class Offsets:
 class Cluster:
     """An answering cluster. Holds its AdminClient: a future of one that is no longer referenced never completes."""
 
-    def __init__(self, settings: Settings, timeout_s: float = TIMEOUT_S) -> None:
-        """Raises :class:`Unreachable` where no broker answers, ConfigError where none is configured."""
+    def __init__(self, settings: Settings, timeout_s: float | None = None) -> None:
+        """``timeout_s`` bounds each call (``TIMEOUT_S``).
+
+        Raises :class:`Unreachable` where no broker answers, ConfigError where none is configured.
+        """
         self._settings = settings
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s or TIMEOUT_S
         self.address = settings.bootstrap()
-        self._admin = AdminClient({**settings.client_config(), "socket.timeout.ms": int(timeout_s * 1000)}, logger=_log)
+        self._admin = AdminClient(
+            {**settings.client_config(), "socket.timeout.ms": int(self._timeout_s * 1000)}, logger=_log
+        )
         self.metadata()
 
     def metadata(self) -> ClusterMetadata:
@@ -226,24 +234,23 @@ class Cluster:
         futures = self._admin.create_topics([_new_topic(spec) for spec in missing], **self._limits)
         with _answering(self.address):
             made = [name for name, future in futures.items() if self._made(future)]
-        for spec in missing:
-            self.offsets(spec.name, range(spec.partitions))  # answers once every partition has its leader
+        self._wait_for(missing)
         return sorted(made)
 
     def offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, Offsets]:
         """Start, stable end and end of each partition. The end counts transactions that are still open, too."""
         places = [TopicPartition(topic, partition) for partition in partitions]
-        first = self._list_offsets(places, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+        first = self._list_offsets(places, OffsetSpec.earliest())
         stable = self._list_offsets(places, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
-        last = self._list_offsets(places, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
-        return {partition: Offsets(first[partition], stable[partition], last[partition]) for partition in first}
+        last = self._list_offsets(places, OffsetSpec.latest())
+        return {place[1]: Offsets(first[place], stable[place], last[place]) for place in first}
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
         """Each partition's first offset whose record is not older than ``timestamp_ms``; its end where none is."""
         places = [TopicPartition(topic, partition) for partition in range(self.size(topic))]
-        found = self._list_offsets(places, OffsetSpec.for_timestamp(timestamp_ms), IsolationLevel.READ_UNCOMMITTED)
-        last = self._list_offsets(places, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
-        return {partition: offset if offset >= 0 else last[partition] for partition, offset in found.items()}
+        found = self._list_offsets(places, OffsetSpec.for_timestamp(timestamp_ms))
+        last = self._list_offsets(places, OffsetSpec.latest())
+        return {place[1]: offset if offset >= 0 else last[place] for place, offset in found.items()}
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed, by topic and partition; empty for an unknown group."""
@@ -306,6 +313,16 @@ class Cluster:
             return False
         return True
 
+    def _wait_for(self, specs: Sequence[TopicSpec]) -> None:
+        """Until every partition has a leader that knows it is one."""
+        deadline = time.monotonic() + self._timeout_s
+        while {spec.name for spec in specs} - _led(self.metadata()):
+            if time.monotonic() > deadline:
+                raise Unreachable(f"topics were made at {self.address}, but have no leader yet", "try again")
+            time.sleep(0.05)
+        places = [TopicPartition(spec.name, partition) for spec in specs for partition in range(spec.partitions)]
+        self._list_offsets(places, OffsetSpec.earliest())
+
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
@@ -315,14 +332,17 @@ class Cluster:
             return {resource.name: _values(self._result(future)) for resource, future in futures.items()}
 
     def _list_offsets(
-        self, places: Sequence[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel
-    ) -> dict[int, int]:
+        self,
+        places: Sequence[TopicPartition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[tuple[str, int], int]:
         deadline = time.monotonic() + self._timeout_s
         while True:
             futures = self._admin.list_offsets(dict.fromkeys(places, spec), isolation_level=isolation, **self._limits)
             try:
                 with _answering(self.address):
-                    return {place.partition: self._result(future).offset for place, future in futures.items()}
+                    return {(at.topic, at.partition): self._result(future).offset for at, future in futures.items()}
             except KafkaException as refused:
                 if refused.args[0].code() not in _ELECTING or time.monotonic() > deadline:
                     raise
@@ -333,6 +353,14 @@ def _new_topic(spec: TopicSpec) -> NewTopic:
     return NewTopic(
         spec.name, num_partitions=spec.partitions, replication_factor=spec.replication, config=dict(spec.config)
     )
+
+
+def _led(metadata: ClusterMetadata) -> set[str]:
+    return {
+        name
+        for name, topic in metadata.topics.items()
+        if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
+    }
 
 
 def _values(entries: Mapping[str, Any]) -> dict[str, str]:

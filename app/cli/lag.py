@@ -64,12 +64,14 @@ def lag(
 
 def lags_of(cluster: Cluster, settings: Settings, names: Iterable[str]) -> list[Lag]:
     """Each input partition of the named pipelines. Raises a usage error for a pipeline that there is not."""
+    from app.main import group_of
+
     known = declared.pipelines()
-    found = []
+    found: list[Lag] = []
     for name in names:
         if name not in known:
             raise typer.BadParameter(f"there is no pipeline {name!r}; expected one of {', '.join(known)}")
-        found += _lags(cluster, f"{settings.app_id}-{name}", name, known[name].inputs)
+        found += _lags(cluster, group_of(settings, name), name, known[name].inputs)
     return found
 
 
