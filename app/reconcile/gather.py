@@ -59,7 +59,7 @@ class Gathering:
     def _by_topic(self) -> dict[str, Take]:
         history = self.history
         return {
-            topics.dead_letters.name: self._output(topics.dead_letters, shapes.dead_letter, self._dead_letter),
+            topics.dead_letters.name: self._letters(),
             **{topic.name: self._source(topic) for topic in SOURCES},
             topics.ledger.name: self._output(topics.ledger, shapes.entry, history.entries.append),
             topics.order_ledger.name: self._output(
@@ -108,6 +108,15 @@ class Gathering:
                 self.history.unreadable_outputs.append((message.place, str(unreadable)))
                 return
             keep(shape(record))
+
+        return take
+
+    def _letters(self) -> Take:
+        file = self._output(topics.dead_letters, shapes.dead_letter, self._dead_letter)
+
+        def take(message: Message) -> None:
+            if message.value is not None:  # null under a letter's key: it was replayed, and is a letter all the same
+                file(message)
 
         return take
 

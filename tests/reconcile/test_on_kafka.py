@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -99,6 +99,15 @@ def test_a_dead_letter_whose_bytes_were_altered_is_found(stage: Stage, books: Bo
     letter["value"] = b"\x07oopS"
     stage.write(iter(log))
     assert [(found.kind, found.rule) for found in stage.report().differences] == [(Kind.WRONG, Rule.DEAD_LETTER)]
+
+
+def test_a_letter_that_was_replayed_and_closed_is_a_letter_all_the_same(stage: Stage, books: Bookkeeper) -> None:
+    log = books.settle()
+    letter = log.rows[b.DEAD_LETTERS][0]
+    stage.write(iter(log))
+    stage.write([replace(letter, record=None, raw=None)])
+    report = stage.report()
+    assert (report.differences, sum(report.dead_letters.values())) == ((), len(log.rows[b.DEAD_LETTERS]))
 
 
 @pytest.mark.parametrize(
