@@ -41,6 +41,17 @@ def codec_of(registry: Registry) -> AvroCodec:
     return AvroCodec(registry, topics.ALL)
 
 
+def ready_codec(registry: Registry) -> AvroCodec:
+    """A codec that has asked for the ids of all that agents emit: no batch will wait for the registry, or fail by it.
+
+    Raises ``NotRegistered`` and ``RegistryUnavailable``.
+    """
+    codec = codec_of(registry)
+    for topic in topics.OUTPUTS + topics.INTERNAL:
+        codec.encoder(topic)
+    return codec
+
+
 def build_worker(settings: Settings, names: Sequence[str]) -> Worker:
     """A worker of the named pipelines, ready to ``run``. Raises ``KeyError`` for a name that is none."""
     metrics = Metrics(CollectorRegistry())
@@ -49,7 +60,7 @@ def build_worker(settings: Settings, names: Sequence[str]) -> Worker:
         [PIPELINES[name] for name in names],
         _worker_settings(settings),
         {name: PipelineSettings(_engine_settings(settings, name), _kafka_settings(settings, name)) for name in names},
-        codec_of(registry_of(settings)),
+        ready_codec(registry_of(settings)),
         metrics,
         SystemClock(),
         no_failpoint,

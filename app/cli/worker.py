@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.output import ExitCode, console, fail, settings_of
+from app.errors import Conflict, Unreachable
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from app.config import Settings
     from app.runtime.state.restore import Restorer
+    from app.runtime.worker import Worker
 
 _LOG_EVERY_S = 10.0
 _BAR_EVERY_S = 0.2
@@ -38,7 +41,7 @@ def worker(
     /tables/{table}/{key}; the log says where.
     """
     from app import logs
-    from app.main import PIPELINES, build_worker
+    from app.main import PIPELINES
 
     settings = settings_of(ctx, slot=slot, http_port=http_port)
     names = pipelines or list(PIPELINES)
@@ -46,9 +49,46 @@ def worker(
     if unknown:
         raise fail(f"no pipeline {', '.join(unknown)}", ExitCode.USAGE, f"There are: {', '.join(PIPELINES)}.")
     logs.configure(settings.log_level, settings.log_format)
-    built = build_worker(settings, names)
+    _demand_topics(settings)
+    built = _built(settings, names)
     threading.Thread(target=_show_restores, args=(built.restorer,), name="restore-progress", daemon=True).start()
     raise typer.Exit(built.run())
+
+
+def _built(settings: Settings, names: list[str]) -> Worker:
+    from app.contracts.registry import NotRegistered
+    from app.main import build_worker
+    from app.runtime.errors import RegistryUnavailable
+
+    try:
+        return build_worker(settings, names)
+    except NotRegistered as error:
+        raise Conflict(f"schema registry: {error}", "register them with `wardstock schemas register`") from None
+    except RegistryUnavailable as error:
+        raise Unreachable(f"schema registry: {error}", "see `wardstock doctor`") from None
+
+
+def _demand_topics(settings: Settings) -> None:
+    """All inputs of a pipeline share one partition count, fixed for life: a difference would split keys from state."""
+    from app.cli.declared import declared
+    from app.kafka_admin import Cluster
+
+    specs = declared(settings)
+    cluster = Cluster(settings)
+    there = cluster.partitions()
+    missing = [spec.name for spec in specs if spec.name not in there]
+    if missing:
+        raise Conflict(
+            f"topics missing at {cluster.address}: {', '.join(missing)}", "make them with `wardstock topics create`"
+        )
+    unfit = [spec for spec in specs if there[spec.name] != spec.partitions]
+    if unfit:
+        found = "\n".join(
+            f"{spec.name} has {there[spec.name]} partitions, expected {spec.partitions}" for spec in unfit
+        )
+        raise Conflict(
+            found, "a partition count is for life: set WARDSTOCK_PARTITIONS to what the topics were made with"
+        )
 
 
 def _show_restores(restorer: Restorer) -> None:

@@ -75,6 +75,17 @@ class Event:
         )  # fmt: skip
 
 
+# What a broker takes by default, with some room for key and headers.
+RECORD_MAX_BYTES = 1_000_000
+
+
+class RecordTooLarge(ValueError):
+    """No broker would take it; raised while the event that caused it is known."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        super().__init__(f"a record for {topic} has {size} bytes, expected at most {RECORD_MAX_BYTES}")
+
+
 TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
@@ -155,11 +166,13 @@ class Batch:
     def emit(self, topic: Topic, record: Any) -> None:
         """Publish ``record`` when the batch commits, under its own key, with the event's trace context.
 
-        Raises whatever the codec raises for a record that does not fit the topic's schema.
+        Raises ``RecordTooLarge``, and what the codec raises for a record that does not fit the topic's schema.
         """
         event = self._current
         headers = trace_headers(event.headers) if event is not None and event.headers else None
         value = self._work.encoder(topic)(record)
+        if len(value) > RECORD_MAX_BYTES:
+            raise RecordTooLarge(topic.name, len(value))
         self._work.outputs.append(Outgoing(topic.name, topic.key_of(record).encode(), value, headers))
 
     def park(self, event: Event, missing: str) -> None:
@@ -284,7 +297,7 @@ class Batches:
 
 
 async def attend(agent: Agent, receive: Callable[[], Awaitable[Delivery]]) -> None:
-    """Run the agent until its channel is closed, starting its loop again after it raised. Faust never sees the exception.
+    """Run the agent until its channel is closed, and again after it raised: Faust never sees the exception.
 
     Raises only when the agent ends without a batch in hand: that would go on without end.
     """

@@ -8,7 +8,7 @@ segment record in the changelog.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 
 from app.runtime.state.store import Column, Store, StoreBatch
@@ -18,6 +18,7 @@ FORGOTTEN = bytes(8)
 _BUCKET = struct.Struct(">q")
 _ID_BYTES, _BODY_BYTES = 16, 8
 _ROW_BYTES = _ID_BYTES + _BODY_BYTES
+_SEGMENT_ROWS = 20_000
 
 
 def id_digest(topic: str, event_id: str) -> bytes:
@@ -28,7 +29,7 @@ def body_digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=_BODY_BYTES).digest()
 
 
-def pack_segment(bucket: int, rows: dict[bytes, bytes]) -> bytes:
+def pack_segment(bucket: int, rows: Mapping[bytes, bytes]) -> bytes:
     """``rows``: id digest -> body digest. Layout: bucket (8 bytes), then 24 bytes a row."""
     return _BUCKET.pack(bucket) + b"".join([key + body for key, body in rows.items()])
 
@@ -91,8 +92,11 @@ class Dedup:
             self.rotate(now_ms)
         return bucket
 
-    def segment(self, now_ms: int) -> bytes:
-        return pack_segment(self.current_bucket(now_ms), self.fresh)
+    def segments(self, now_ms: int) -> list[bytes]:
+        """The transaction's ids as changelog records, none larger than a broker takes."""
+        bucket, rows = self.current_bucket(now_ms), list(self.fresh.items())
+        parts = (rows[at : at + _SEGMENT_ROWS] for at in range(0, len(rows), _SEGMENT_ROWS))
+        return [pack_segment(bucket, dict(part)) for part in parts]
 
     def write(self, batch: StoreBatch, segment: bytes) -> None:
         bucket, rows = unpack_segment(segment)

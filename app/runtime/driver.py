@@ -81,9 +81,10 @@ class Driver:
             "batch_max_events": batch_max_events,
         }
         self._pipelines = pipelines
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the workers; done by the constructor, and needed again only after ``stop``."""
         self._dispatchers = {pipeline.name: InlineDispatcher(pipeline.agents) for pipeline in self._pipelines}
         self.engines = {pipeline.name: self._engine(pipeline) for pipeline in self._pipelines}
         self.feed.listeners[:] = [engine.arrived for engine in self.engines.values()]
@@ -111,10 +112,11 @@ class Driver:
         self.close()
 
     def close(self) -> None:
-        self._stop()
+        self.stop()
         self._directory.cleanup()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop the workers in order; log and state directory stay."""
         for engine in self.engines.values():
             engine.close()
         for dispatcher in self._dispatchers.values():
@@ -122,8 +124,8 @@ class Driver:
 
     def restart(self) -> None:
         """Stop the workers and start them anew on the same log and the same state directory."""
-        self._stop()
-        self._start()
+        self.stop()
+        self.start()
 
     def publish(self, topic: Topic, record: Any, *, timestamp: int | None = None, key: str | None = None) -> None:
         """Append one record; under its own key unless ``key`` is given. ``timestamp`` in ms; now if left out."""

@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import Gauge
 
 from app.metrics import Metrics
-from app.runtime.agents import Agent
+from app.runtime.agents import Agent, Timer
 from app.runtime.batch import Batch, Event, Work, trace_headers
 from app.runtime.clock import Clock
 from app.runtime.codec import Codec, Decoded
@@ -50,6 +50,7 @@ log = structlog.get_logger(__name__)
 ORIGIN_HEADER = "wardstock-origin"  # "<topic>/<partition>/<offset>" of a message sent on to its key's partition
 _KEY_CACHE_ENTRIES = 1_000_000
 _LATENCY_SAMPLE = 64
+_LOGGED_LETTERS = 10  # of one transaction; all of them are in the dead letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ class Engine:
         self._arrived: SimpleQueue[str] = SimpleQueue()
         self._fresh_homes: list[Home] = []
         self._next_overdue_check = 0.0
+        self._timers = [(agent, timer) for agent in pipeline.agents for timer in agent.timers]
+        self._due_at = {timer.name: clock.monotonic() + timer.every_s for _, timer in self._timers}
         self._aborts = 0
         self._failures = 0
 
@@ -138,10 +141,11 @@ class Engine:
         self._balance_buffers()
         returned = self._returned()
         offsets = self._catch_up()
-        if not rows and not returned and not offsets:
+        timers = self._due_timers()
+        if not rows and not returned and not offsets and not timers:
             self._pace.idle()
             return False
-        return self._transact(rows, returned, offsets)
+        return self._transact(rows, returned, offsets, timers)
 
     def close(self) -> None:
         """Leave the group and close all stores. No transaction is open between steps."""
@@ -230,6 +234,13 @@ class Engine:
         before = self._clock.now_ms() - self.settings.park_max_age_ms
         return [(home, row, True) for home in self._ready_homes() for row in home.parking.take_parked_before(before)]
 
+    def _due_timers(self) -> list[tuple[Agent, Timer]]:
+        """None while no partition is ready: a timer that runs nowhere has not run."""
+        if not self._timers or not self._ready_homes():
+            return []
+        now = self._clock.monotonic()
+        return [(agent, timer) for agent, timer in self._timers if now >= self._due_at[timer.name]]
+
     def _ready_homes(self) -> list[Home]:
         return [home for home in self.homes.values() if home.ready]
 
@@ -257,12 +268,14 @@ class Engine:
         rows: Mapping[int, Sequence[Row]],
         returned: list[tuple[Home, Parked, bool]],
         offsets: dict[TopicPartition, int],
+        timers: list[tuple[Agent, Timer]],
     ) -> bool:
         work = Work(self.pipeline.name, self._clock.now_ms(), self._encoder, self._journal, failures=self._failures)
         started = self._clock.monotonic()
         try:
             events = self._unpark(returned, work) + self._prepare(rows, offsets, work)
             self._run_agents(events, work)
+            self._run_timers(timers, work, offsets)
             self._bury_dead(work)
             self._commit(work, offsets)
         except Aborted as error:
@@ -273,6 +286,8 @@ class Engine:
             return self._take_over_anew(error)
         self._aborts = 0
         self._failures = work.failures
+        for _, timer in timers:
+            self._due_at[timer.name] = self._clock.monotonic() + timer.every_s
         self._pace.worked(sum(map(len, rows.values())), self._clock.monotonic() - started)
         self._observe(rows, events)
         return True
@@ -413,8 +428,31 @@ class Engine:
         releases, work.releases = work.releases, []
         return [(home, row, False) for home, name in releases for row in home.parking.take(name)]
 
+    def _run_timers(self, timers: list[tuple[Agent, Timer]], work: Work, offsets: dict[TopicPartition, int]) -> None:
+        """On this thread: the agent is not working, so that its tables are free."""
+        for agent, timer in timers:
+            for home in self._ready_homes():
+                if self._run_timer(agent, timer, home, work):
+                    self._fence(home, offsets)
+
+    def _run_timer(self, agent: Agent, timer: Timer, home: Home, work: Work) -> bool:
+        """True where it wrote or emitted anything."""
+        mark = work.mark()
+        home.bind(agent)
+        try:
+            timer.run(Batch(agent, [], work), work.now_ms)
+        except Exception as error:
+            log.error("timer.failed", pipeline=self.pipeline.name, timer=timer.name, exc_info=error)
+            work.roll_back(mark)
+        return work.mark() != mark
+
     def _bury_dead(self, work: Work) -> None:
         topic = self.pipeline.dead_letters
+        for letter in work.dead[:_LOGGED_LETTERS]:
+            log.warning(
+                "message.dead_lettered", pipeline=letter.pipeline, topic=letter.topic, partition=letter.partition,
+                offset=letter.offset, reason=letter.reason.value, detail=letter.detail.strip().rsplit("\n", 1)[-1],
+            )  # fmt: skip
         for letter in work.dead:
             headers = trace_headers([(header.name, header.value) for header in letter.headers])
             key = topic.key_of(letter).encode()

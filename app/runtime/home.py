@@ -92,7 +92,7 @@ class Home:
                 changed[TopicPartition(self.pipeline.changelog(name), self.partition)] = list(view.dumped())
         if self.dedup.fresh:
             segment = TopicPartition(self.pipeline.dedup_changelog, self.partition)
-            changed[segment] = [(None, self.dedup.segment(now_ms))]
+            changed[segment] = [(None, packed) for packed in self.dedup.segments(now_ms)]
         return changed
 
     def settle(self, changes: Changes, reached: dict[TopicPartition, int]) -> None:

@@ -33,6 +33,9 @@ _RETRY_S = 0.1
 _REPLAY_CHUNK = 10_000
 _POLL_S = 0.2
 
+# A dead letter is larger than the message it holds, which may be as large as the broker takes by default (1 MiB).
+PRODUCED_MAX_BYTES = 8 << 20
+
 # Found by measuring restores: deep queues and large fetches, so that the network never waits for Python.
 REPLAY_CONFIG: Mapping[str, Any] = {
     "isolation.level": "read_committed",
@@ -94,6 +97,7 @@ class KafkaSettings:
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
             "linger.ms": 2,
+            "message.max.bytes": PRODUCED_MAX_BYTES,
             "queue.buffering.max.messages": 2_000_000,
             "queue.buffering.max.kbytes": 2_097_151,
         }
@@ -107,6 +111,18 @@ def _kafka(tp: TopicPartition, offset: int | None = None) -> KafkaTopicPartition
 
 def _ours(tp: KafkaTopicPartition) -> TopicPartition:
     return TopicPartition(tp.topic, tp.partition)
+
+
+def _within(tp: TopicPartition, committed: int, low: int, high: int) -> int:
+    """Where to go on: at the committed offset, or at the start where there is none or the log no longer holds it."""
+    if low <= committed <= high:
+        return committed
+    if committed >= 0:
+        log.error(
+            "input.expired", topic=tp.topic, partition=tp.partition, committed=committed, log_start=low, log_end=high,
+            meaning="retention or a new topic of that name took records that were never worked",
+        )  # fmt: skip
+    return low
 
 
 class KafkaLog:
@@ -186,7 +202,7 @@ class KafkaLog:
         return {tp: end for tp, end in ends.items() if last.get(tp, -1) < end}
 
     def _handle(self, error: KafkaError) -> None:
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise KafkaException(error)
         log.warning("consumer.error", group=self._settings.group, error=error.str(), code=error.name())
 
@@ -224,8 +240,9 @@ class KafkaLog:
         if not wanted:
             return {}
         answered = self._ask_committed(wanted)
-        missing = [tp for tp, offset in answered.items() if offset < 0]
-        return answered | (self._log_starts(missing) if missing else {})
+        lows = self._list_offsets(wanted, OffsetSpec.earliest())
+        highs = self._list_offsets(wanted, OffsetSpec.latest())
+        return {tp: _within(tp, answered[tp], lows[tp], highs[tp]) for tp in wanted}
 
     def _ask_committed(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
         deadline = time.monotonic() + _ASK_S
@@ -238,9 +255,6 @@ class KafkaLog:
                 time.sleep(_RETRY_S)
                 continue
             return {_ours(tp): tp.offset for tp in answer}
-
-    def _log_starts(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return self._list_offsets(partitions, OffsetSpec.earliest())
 
     def _list_offsets(self, partitions: Iterable[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         """Ends are high watermarks: the last stable offset trails commits until their markers land."""

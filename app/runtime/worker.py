@@ -8,6 +8,7 @@ agents and the master data. They meet once per micro-batch, on the agents' chann
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -65,12 +66,13 @@ class WorkerSettings:
 class _EngineThread(threading.Thread):
     """Runs one engine until told to stop, or until it fails; ``failure`` then says why."""
 
-    def __init__(self, engine: Engine, failed: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, failed: Callable[[], None], grace_s: float) -> None:
         super().__init__(name=f"engine-{engine.pipeline.name}", daemon=True)
         self.engine = engine
         self.failure: BaseException | None = None
         self._stop_asked = threading.Event()
         self._failed = failed
+        self._grace_s = grace_s
 
     def run(self) -> None:
         try:
@@ -82,6 +84,10 @@ class _EngineThread(threading.Thread):
             log.error("engine.failed", pipeline=self.engine.pipeline.name, exc_info=error)
             self.failure = error
             self._failed()
+            # An agent that hangs blocks the event loop, too: nobody else could end the process.
+            last_resort = threading.Timer(self._grace_s, os._exit, (1,))
+            last_resort.daemon = True
+            last_resort.start()
 
     def ask_to_stop(self) -> None:
         self._stop_asked.set()
@@ -220,7 +226,7 @@ class Worker:
         for pipeline in self._pipelines:
             engine = self._engine(pipeline, dispatcher)
             self.feed.listeners.append(engine.arrived)
-            self.threads.append(_EngineThread(engine, lambda: self._end(loop)))
+            self.threads.append(_EngineThread(engine, lambda: self._end(loop), self.settings.stop_timeout_s))
         self.master_reader.start(lambda messages: self._apply_on(loop, messages), self._masters_complete)
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
