@@ -1,6 +1,7 @@
-"""Messages to records and back: Confluent wire format, Avro by fastavro, records by compiled converters.
+"""Messages to records and back: Confluent wire format around Avro.
 
-A message is read with the schema it names (the writer's) and resolved to ours, so that every older version reads.
+A message of our own version is read and written by compiled functions. One of another version is read by fastavro with
+the schema that it names (the writer's), resolved to ours: so every older version reads.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any, cast
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import SchemaParseException, UnknownType
 
 from app.contracts import wire
 from app.contracts.compatibility import compare, same_layout
-from app.contracts.converters import body_builder, dict_builder, record_builder
+from app.contracts.compiled import reader_of, writer_of
+from app.contracts.converters import body_builder, record_builder
 from app.contracts.registry import Registry, SchemaNotFound
 from app.contracts.schemas import physical, resolved, schema_text, subject_of
 from app.contracts.values import first_misfit
@@ -25,8 +27,7 @@ from app.runtime.dead_letters import Reason
 from app.runtime.errors import Undecodable
 from app.runtime.topics import Topic
 
-_Fields = dict[str, Any]
-_Read = Callable[[bytes], _Fields]
+_Read = Callable[[bytes], Any]
 
 
 class AvroCodec:
@@ -67,31 +68,24 @@ class _Contract:
 
 def _decoder(contract: _Contract, registry: Registry) -> Decode:
     readers: dict[bytes, _Read] = {}
-    build = record_builder(contract.topic.record)
-    body = _body(contract)
+    body = _body(contract.topic)
     check = _check(contract.topic)
 
     def decode(message: bytes) -> Decoded:
         read = readers.get(message[: wire.HEADER_SIZE])
         if read is None:
             read = readers[message[: wire.HEADER_SIZE]] = _reader(contract, registry, message)
-        try:
-            fields = read(message)
-            record = build(fields)
-        except Undecodable:
-            raise
-        except Exception as error:  # arbitrary bytes fail in any way; none may stop a partition
-            raise Undecodable(Reason.UNDECODABLE, f"{type(error).__name__}: {error}") from error
+        record = read(message)
         check(record)
-        return Decoded(record, body(fields))
+        return Decoded(record, body(record))
 
     return decode
 
 
-def _body(contract: _Contract) -> Callable[[_Fields], bytes]:
-    if contract.topic.id_of is None:
+def _body(topic: Topic) -> Callable[[Any], bytes]:
+    if topic.id_of is None:
         return lambda _: b""
-    return body_builder(contract.tree, contract.topic.unlike)
+    return body_builder(topic.record, topic.unlike)
 
 
 def _check(topic: Topic) -> Callable[[Any], None]:
@@ -121,8 +115,8 @@ def _reader(contract: _Contract, registry: Registry, message: bytes) -> _Read:
         raise Undecodable(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}: {error}") from None
     _belongs(contract, tree, schema_id)
     if same_layout(contract.tree, tree):
-        return _reading(contract.parsed, None)
-    return _reading(_parsed(text, schema_id), contract.parsed)
+        return _own_reader(contract)
+    return _resolving_reader(contract, _parsed(text, schema_id), contract.parsed)
 
 
 def _belongs(contract: _Contract, writer: dict[str, Any], schema_id: int) -> None:
@@ -143,17 +137,35 @@ def _parsed(text: str, schema_id: int) -> Any:
         raise Undecodable(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}: {error}") from None
 
 
-def _reading(writer: Any, reader: Any) -> _Read:
-    """``reader`` None: the writer's layout is ours, nothing to resolve."""
+def _own_reader(contract: _Contract) -> _Read:
+    fast = reader_of(contract.tree, contract.topic.record)
+    careful = _resolving_reader(contract, contract.parsed, None)
 
-    def read(message: bytes) -> _Fields:
+    def read(message: bytes) -> Any:
+        try:
+            record, end = fast(message, wire.HEADER_SIZE)
+        except Exception:  # noqa: BLE001 - whatever it was, the careful reader says what is wrong
+            return careful(message)
+        return record if end == len(message) else careful(message)
+
+    return read
+
+
+def _resolving_reader(contract: _Contract, writer: Any, reader: Any) -> _Read:
+    """``reader`` None: the writer's layout is ours, nothing to resolve."""
+    build = record_builder(contract.topic.record)
+
+    def read(message: bytes) -> Any:
         stream = BytesIO(message)
         stream.seek(wire.HEADER_SIZE)
-        fields: Any = schemaless_reader(stream, writer, reader)
+        try:
+            record = build(cast("dict[str, Any]", schemaless_reader(stream, writer, reader)))
+        except Exception as error:  # arbitrary bytes fail in any way; none may stop a partition
+            raise Undecodable(Reason.UNDECODABLE, f"{type(error).__name__}: {error}") from error
         if (end := stream.tell()) != len(message):
             detail = f"value: got {len(message) - end} bytes after the record, expected none"
             raise Undecodable(Reason.UNDECODABLE, detail)
-        return cast("_Fields", fields)
+        return record
 
     return read
 
@@ -162,17 +174,14 @@ def _reading(writer: Any, reader: Any) -> _Read:
 
 
 def _encoder(contract: _Contract, schema_id: int) -> Encode:
-    schema, header, record = contract.parsed, wire.header(schema_id), contract.topic.record
-    to_dict = dict_builder(record)
+    record = contract.topic.record
+    write = writer_of(contract.tree, record, wire.header(schema_id))
 
     def encode(value: Any) -> bytes:
-        stream = BytesIO()
-        stream.write(header)
         try:
-            schemaless_writer(stream, schema, to_dict(value))
+            return write(value)
         except Exception as error:
             raise _not_encodable(value, record) or error from error
-        return stream.getvalue()
 
     return encode
 

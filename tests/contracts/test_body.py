@@ -28,7 +28,7 @@ register_all(LOCAL, topics.ALL)
 CODEC = AvroCodec(LOCAL, COMPARED)
 
 each_topic = pytest.mark.parametrize("topic", COMPARED, ids=lambda topic: topic.name)
-few_examples = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+few_examples = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def body(topic: Topic, record: Any) -> bytes:

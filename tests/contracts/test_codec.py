@@ -32,7 +32,7 @@ register_all(LOCAL, UNJUDGED)
 CODEC = AvroCodec(LOCAL, UNJUDGED)
 
 each_topic = pytest.mark.parametrize("topic", UNJUDGED, ids=lambda topic: topic.name)
-few_examples = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+few_examples = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 @each_topic

@@ -180,7 +180,7 @@ def _value(type_: Any) -> Any:
     return _VALUES[type_]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(_FIELDS, _FIELDS)
 def test_what_passes_is_read_by_fastavro(written: Any, wanted: Any) -> None:
     writer, reader = _schema(written), _schema(wanted)
@@ -193,7 +193,7 @@ def test_what_passes_is_read_by_fastavro(written: Any, wanted: Any) -> None:
     assert set(read) == {name for name, _ in wanted}
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(_FIELDS, _FIELDS)
 def test_schemas_of_one_layout_read_each_others_bytes(one: Any, other: Any) -> None:
     alike = same_layout(resolved(_schema(one)), resolved(_schema(other)))
