@@ -17,7 +17,7 @@ class Nature(StrEnum):
     EVENT = "EVENT"  # a valid event, published for the first time
     REPEAT = "REPEAT"  # an event published before, with the same body
     CONFLICT = "CONFLICT"  # the id of an event published before, with another body
-    UNRESOLVED = "UNRESOLVED"  # valid, but names something that never comes: an unknown item, a missing original
+    UNRESOLVED = "UNRESOLVED"  # valid, but refers to what is not there: an unknown item, a missing original
     INVALID = "INVALID"  # decodable, but a field's value is not allowed
     UNDECODABLE = "UNDECODABLE"  # bytes that no consumer can read
     MASTER = "MASTER"  # master data

@@ -131,7 +131,10 @@ def _unknown_item(rng: Random, record: Any) -> tuple[Any, Nature]:
     return replace(record, item=f"ITEM-{rng.randint(9000, 9999)}"), Nature.UNRESOLVED
 
 
-def _missing_original(rng: Random, usage: ClinicalUsage) -> tuple[ClinicalUsage, Nature]:
+def _nothing_to_reverse(rng: Random, usage: ClinicalUsage) -> tuple[ClinicalUsage, Nature]:
+    """A second reversal of the same usage, or one of a usage that never was."""
+    if usage.reverses:
+        return usage, Nature.UNRESOLVED
     return replace(usage, reverses=f"U-LOST-{rng.randint(1, 10**9)}"), Nature.UNRESOLVED
 
 
@@ -157,7 +160,7 @@ _SPOILERS: dict[type, tuple[Spoil, ...]] = {
         _field(Nature.INVALID, quantity=0),
         _field(Nature.INVALID, quantity=-2),
         _field(Nature.UNRESOLVED, cost_center="CC-UNKNOWN"),
-        _missing_original,
+        _nothing_to_reverse,
     ),
     StockMovement: (*_ANY, *_POSITION, _other_reason, _count_of_nothing, _transfer_without_id),
     PurchaseOrder: (*_ANY, _line(quantity=0), _line(item=""), _field(Nature.INVALID, po_number=""), _other_currency),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -16,9 +17,11 @@ from app.runtime.partitioner import PARTITIONER
 from app.simulate.messages import Breakage, Published
 
 TIMEOUT_S = 10.0
+SETTLE_S = 3.0
 FLUSH_S = 60.0
 SENT = topics.INPUTS + topics.MASTER
 UNKNOWN_SCHEMA_ID = 0x7FFF_FFFE
+NOT_TAKEN = "Kafka did not take a message"
 HEADER_BYTES = 5  # magic byte and schema id
 ClientConfig = Mapping[str, str | int]
 
@@ -76,6 +79,8 @@ class Publisher:
             )
         except BufferError:
             return False
+        except KafkaException as refused:
+            raise Unreachable(f"{NOT_TAKEN}: {refused}") from None
         return True
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
@@ -83,7 +88,7 @@ class Publisher:
 
     def _check(self) -> None:
         if self._failed is not None:
-            raise Unreachable(f"Kafka did not take a message: {self._failed.str()}")
+            raise Unreachable(f"{NOT_TAKEN}: {self._failed.str()}")
 
 
 class TriggerReader:
@@ -112,8 +117,17 @@ class TriggerReader:
         return [self._decode(value).record for value in values if value is not None]
 
     def _end(self, partition: TopicPartition) -> TopicPartition:
-        _, high = self._consumer.get_watermark_offsets(partition, TIMEOUT_S)
-        return TopicPartition(partition.topic, partition.partition, high)
+        """Where it ends now. Tries again for a while: a partition just made takes a moment to have a leader."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                _, high = self._consumer.get_watermark_offsets(partition, TIMEOUT_S)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise Unreachable(f"{partition.topic}: {error}", "see `wardstock doctor`") from error
+                time.sleep(0.1)
+            else:
+                return TopicPartition(partition.topic, partition.partition, high)
 
 
 def encoded(encode: Encode, message: Published) -> bytes | None:
@@ -141,10 +155,17 @@ def broken(value: bytes, how: Breakage) -> bytes | None:
 
 
 def _require(client: Producer | Consumer, names: list[str]) -> None:
+    """Raises Unreachable, or Conflict where a topic is missing (one just made takes a moment to be seen)."""
+    deadline = time.monotonic() + SETTLE_S
+    while missing := _missing(client, names):
+        if time.monotonic() > deadline:
+            raise Conflict(f"topics do not exist: {', '.join(missing)}", "make them with `wardstock topics create`")
+        time.sleep(0.1)
+
+
+def _missing(client: Producer | Consumer, names: list[str]) -> list[str]:
     try:
         there = client.list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise Unreachable(f"Kafka does not answer: {error}", "see `wardstock doctor`") from error
-    missing = [name for name in names if name not in there]
-    if missing:
-        raise Conflict(f"topics do not exist: {', '.join(missing)}", "make them with `wardstock topics create`")
+    return [name for name in names if name not in there]

@@ -15,7 +15,7 @@ LATE_MS = HOUR_MS
 class SimulationSummary:
     """What a run has published. ``events`` = distinct + repeats + conflicts + invalid + undecodable.
 
-    ``distinct``: valid events, each id once; ``unresolved`` of them name something that never comes. ``late``: of the
+    ``distinct``: valid events, each id once; ``unresolved`` of them refer to what is not there. ``late``: of the
     distinct, those that occurred an hour or more before they were recorded; ``out_of_order``: those published after
     one of the same topic that was recorded later. ``triggers`` were seen, ``answered`` of them by the ERP.
     """

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from agents import topics
 from app.domain.records import (
     ClinicalUsage,
-    Criticality,
     ItemLocation,
     MovementKind,
     OrderStatus,
@@ -20,8 +19,6 @@ from app.domain.records import (
     PurchaseOrder,
     PurchaseOrderLine,
     Receipt,
-    ReplenishmentPolicy,
-    ReplenishmentTrigger,
     StockMovement,
     TriggerStatus,
 )
@@ -30,6 +27,7 @@ from app.simulate.flow import Flow
 from app.simulate.messages import Breakage, Nature, Published
 from app.simulate.plan import HOUR_MS, Mix, Plan, Shares, span_ms
 from app.simulate.world import make_world
+from tests.simulate.triggers import QUANTITY, a_trigger
 
 START = 1_780_000_000_000
 QUIET = Shares(repeats=0, late=0, out_of_order=0, invalid=0, undecodable=0, misplaced=0)
@@ -286,30 +284,6 @@ def test_what_is_there_from_the_start_and_what_comes_late_make_up_the_master(pla
     assert flow.late_master() == []
 
 
-def trigger(row: ItemLocation, episode: int, status: TriggerStatus = TriggerStatus.OPEN) -> ReplenishmentTrigger:
-    key = topics.position_key(row)
-    return ReplenishmentTrigger(
-        event_id=f"stock.movements/M{episode}#1",
-        occurred_at=START,
-        decided_at=START,
-        correlation_id="C",
-        causation_id="M",
-        master_version="",
-        trigger_id=f"{key}#{episode}",
-        status=status,
-        facility=row.facility,
-        location=row.location,
-        item=row.item,
-        quantity=17,
-        uom="EA",
-        policy=ReplenishmentPolicy.MIN_MAX,
-        inventory_position=1,
-        reorder_point=2,
-        order_up_to=18,
-        criticality=Criticality.VITAL,
-    )
-
-
 def positions_in_use(flow: Flow, plan: Plan, count: int) -> tuple[list[Published], list[ItemLocation]]:
     """The first messages of a flow, and as many rows of owned positions as they have counted."""
     first = [next(flow) for _ in range(200)]
@@ -322,7 +296,7 @@ def test_the_erp_answers_triggers_with_orders_that_name_them_in_base_units_and_s
     plan = plan_of(4_000, shares=QUIET)
     flow = flow_of(plan)
     _, rows = positions_in_use(flow, plan, 40)
-    asked = [trigger(row, 1) for row in rows]
+    asked = [a_trigger(row, 1) for row in rows]
     answered = [flow.react(each) for each in asked]
     assert all(answered)
     rest = [message.record for message in flow]
@@ -336,7 +310,7 @@ def test_the_erp_answers_triggers_with_orders_that_name_them_in_base_units_and_s
     transferred = len(asked) - len(named)
     assert 0 <= transferred < len(asked) / 3
     assert all(topics.position_key(line) == (name or "").partition("#")[0] for name, line in named.items())
-    assert {line.quantity for line in named.values() if line.uom in ("EA", "PR")} == {17}
+    assert {line.quantity for line in named.values() if line.uom in ("EA", "PR")} == {QUANTITY}
 
 
 def test_a_cancelled_trigger_is_taken_off_an_order_that_is_not_sent_yet() -> None:
@@ -344,11 +318,11 @@ def test_a_cancelled_trigger_is_taken_off_an_order_that_is_not_sent_yet() -> Non
     flow = flow_of(plan)
     _, rows = positions_in_use(flow, plan, 30)
     for row in rows:
-        flow.react(trigger(row, 1))
-    withdrawn = [row for row in rows if flow.react(trigger(row, 1, TriggerStatus.CANCELLED))]
+        flow.react(a_trigger(row, 1))
+    withdrawn = [row for row in rows if flow.react(a_trigger(row, 1, TriggerStatus.CANCELLED))]
     named = {line.trigger_id for m in flow if isinstance(m.record, PurchaseOrder) for line in m.record.lines}
     assert withdrawn
-    assert not {trigger(row, 1).trigger_id for row in withdrawn} & named
+    assert not {a_trigger(row, 1).trigger_id for row in withdrawn} & named
 
 
 def test_the_same_reactions_give_the_same_messages() -> None:
@@ -358,7 +332,7 @@ def test_the_same_reactions_give_the_same_messages() -> None:
         flow = flow_of(plan)
         first, rows = positions_in_use(flow, plan, 20)
         for row in rows:
-            flow.react(trigger(row, 1))
+            flow.react(a_trigger(row, 1))
         return [*first, *flow]
 
     assert run() == run()
@@ -368,7 +342,7 @@ def test_a_trigger_for_a_position_unknown_to_the_simulation_is_not_answered() ->
     plan = plan_of(500)
     flow = flow_of(plan)
     row = replace(next(s.row for s in make_world(7, 4).stocked if s.row), facility="ELSEWHERE")
-    assert not flow.react(trigger(row, 1))
+    assert not flow.react(a_trigger(row, 1))
 
 
 def test_a_load_run_is_usage_after_the_opening_counts() -> None:
