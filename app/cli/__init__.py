@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import config, demo, dlq, doctor, exceptions, lag, schemas, simulate, stack, tables, topics, worker
+from app.cli import config, demo, dlq, doctor, exceptions, lag, reconcile, schemas, simulate, stack, tables, topics, worker
 from app.cli.output import ExitCode, Invocation, code_of, fail
 from app.errors import Fault
 from app.runtime.errors import RegistryUnavailable
@@ -29,6 +29,7 @@ tables.register(app)
 exceptions.register(app)
 dlq.register(app)
 lag.register(app)
+reconcile.register(app)
 config.register(app)
 worker.register(app)
 demo.register(app)

@@ -29,6 +29,7 @@ def check_amounts(turn: Turn) -> None:
     _check_quantities(turn, turn.cause, owned)
     _check_value(turn, turn.cause, owned)
     _check_use(turn, turn.cause)
+    _check_given_back(turn)
     _check_cost(turn, turn.cause)
     _check_notices(turn)
 
@@ -97,7 +98,7 @@ def _value_in(turn: Turn, cause: Step) -> Decimal | None:
 def _put_away_value(turn: Turn, cause: Step) -> Decimal | None:
     if cause.owner is not None:
         return _ZERO
-    if cause.amount is not None:
+    if cause.amount is not None and cause.currency in (None, turn.entry.currency):
         return cause.amount
     item = turn.item()
     return None if item is None else item.standard_cost * cause.quantity
@@ -130,6 +131,21 @@ def _transfer_of(turn: Turn, cause: Step) -> str | None:
         return cause.transfer_id
     original = turn.cause_of(turn.original)
     return original.transfer_id if original else None
+
+
+def _check_given_back(turn: Turn) -> None:
+    """A reversal gives back what its original posted, type by type, to the cent."""
+    if turn.original is None or turn.original.kind == "COUNT":
+        return
+    for posting_type in ("CONSUMPTION", "BILL_ONLY"):
+        posted = _posted(turn.postings, posting_type)
+        quantity, amount = _posted(turn.original_postings, posting_type)
+        turn.expect(Rule.REVERSAL, f"{posting_type} given back", (-quantity, -amount), posted)
+
+
+def _posted(postings: list[Posting], posting_type: str) -> tuple[int, Decimal]:
+    found = [posting for posting in postings if posting.posting_type == posting_type]
+    return sum(posting.quantity for posting in found), sum((posting.amount for posting in found), _ZERO)
 
 
 def _check_use(turn: Turn, cause: Step) -> None:

@@ -86,7 +86,7 @@ class Book:
         return sum(
             balance
             for lot, balance in self.lots.items()
-            if balance and lot[1] is None and not _expired(self.expiries[lot], today)
+            if balance and lot[1] is None and not is_expired(self.expiries[lot], today)
         )
 
     def counted(self, lot: LotKey) -> Mark:
@@ -94,5 +94,6 @@ class Book:
         return max(self.timelines[lot].counted, self.full_count)
 
 
-def _expired(expiry: date | None, today: date) -> bool:
+def is_expired(expiry: date | None, today: date) -> bool:
+    """A lot may be used through its expiry date; without one, always."""
     return expiry is not None and expiry < today

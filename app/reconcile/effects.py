@@ -10,11 +10,12 @@ from typing import Final
 
 from app.reconcile.findings import Rule
 from app.reconcile.history import LotKey, Step
+from app.reconcile.lots import check_lots, key_of
 from app.reconcile.turn import Turn
 
 OUTWARD: Final = frozenset({"USAGE", "ISSUE", "TRANSFER_OUT"})
-INWARD: Final = frozenset({"RETURN", "TRANSFER_IN", "PUT_AWAY", "ADJUSTMENT"})
 REVERSALS: Final = frozenset({"USAGE_REVERSAL", "REVERSAL"})
+HORIZON_MS: Final = 30 * 24 * 60 * 60 * 1000
 WITHOUT_LOTS: Final = frozenset({"ORDERED", "TRANSFER_SENT"})
 
 
@@ -61,23 +62,25 @@ def _check_quantity(turn: Turn, cause: Step) -> None:
     if expected is None:
         turn.expect(Rule.QUANTITY, f"{cause.quantity} {cause.uom}", "a whole number of base units", "applied")
         return
+    check_lots(turn, cause, expected)
     late = [lot for lot in turn.entry.lots if turn.mark <= turn.book.counted(lot.lot)]
+    if late and is_beyond_horizon(turn):
+        turn.findings.cannot_tell(Rule.COUNT)
+        return
     for lot in late:
         turn.expect(Rule.COUNT, f"lot {lot.lot[0]}: change from before its last count", 0, lot.change)
+    all_late = len(late) == len(turn.entry.lots)
+    turn.expect(Rule.COUNT, "effect", "BEFORE_COUNT" if all_late else "APPLIED", turn.entry.effect)
     found = sum(lot.change for lot in turn.entry.lots)
     if not late:
         turn.expect(Rule.QUANTITY, "change of stock", expected, found)
-    elif len(late) == len(turn.entry.lots):
-        turn.expect(Rule.COUNT, "effect", "BEFORE_COUNT", turn.entry.effect)
-    elif not 0 < found / expected < 1:
+    elif not all_late and not 0 < found / expected < 1:
         turn.expect(Rule.QUANTITY, "change of stock", f"a part of {expected}", found)
-    _check_lot(turn, cause)
 
 
-def _check_lot(turn: Turn, cause: Step) -> None:
-    """The lot that the event names, and no other."""
-    if cause.lot is not None:
-        turn.expect(Rule.QUANTITY, "lots", [cause.lot], [lot.lot[0] for lot in turn.entry.lots])
+def is_beyond_horizon(turn: Turn) -> bool:
+    """Older than what an engine must remember of a lot: counts that long ago may be forgotten."""
+    return turn.mark[0] < turn.entry.decided_at - HORIZON_MS
 
 
 def _check_reversal(turn: Turn, cause: Step) -> None:
@@ -95,7 +98,7 @@ def _check_count(turn: Turn, cause: Step) -> None:
     changed = {lot.lot: lot for lot in turn.entry.lots}
     counted: set[LotKey] = set()
     for row in cause.counted:
-        key = _resolved(turn, row.lot, row.owner)
+        key = key_of(turn, row.lot, row.owner)
         counted.add(key)
         quantity = turn.base(row.quantity, cause.uom)
         if quantity is None:
@@ -109,13 +112,6 @@ def _check_count(turn: Turn, cause: Step) -> None:
     turn.expect(Rule.COUNT, "lots that were not counted", [], sorted(map(str, strays)))
 
 
-def _resolved(turn: Turn, lot: str, owner: str | None) -> LotKey:
-    """A lot counted without an owner may be a supplier's: the ledger says whose it was."""
-    if owner is not None or (lot, None) in turn.book.lots:
-        return lot, owner
-    return next((change.lot for change in turn.entry.lots if change.lot[0] == lot), (lot, None))
-
-
 def _check_counted(turn: Turn, key: LotKey, quantity: int) -> None:
     before = turn.book.lots.get(key, 0)
     found = next((lot.balance for lot in turn.entry.lots if lot.lot == key), before)
@@ -125,7 +121,8 @@ def _check_counted(turn: Turn, key: LotKey, quantity: int) -> None:
 
 
 def _check_on_order(turn: Turn, cause: Step) -> None:
-    expected = {"ORDERED": cause.quantity, "PUT_AWAY": -cause.on_order_cleared}.get(cause.kind, 0)
+    cleared = 0 if cause.owner else -cause.on_order_cleared  # consigned stock is in no owned figure
+    expected = {"ORDERED": cause.quantity, "PUT_AWAY": cleared}.get(cause.kind, 0)
     turn.expect(Rule.QUANTITY, "change of on order", expected, turn.entry.on_order_change)
 
 

@@ -28,6 +28,7 @@ class Rule(StrEnum):
     SUMS = "ledger-sums"  # changes add up to the state after each entry
     TABLE = "table"  # the last entry of a key is its row in the table
     QUANTITY = "quantity"  # what an event changed is its quantity times the unit's factor
+    LOT = "lot"  # the lot named, else first expired first out; of the right owner
     COUNT = "count"  # a lot's balance is its last count plus the changes after it
     REVERSAL = "reversal"  # a reversal gives back what its original took
     CAUSED = "caused"  # ledger entries and outputs name each other, one to one

@@ -72,6 +72,7 @@ class Step:
     other: str | None  # key of the transfer's other end
     on_order_cleared: int
     amount: Decimal | None
+    currency: str | None
     trigger_id: str | None
     po_number: str | None
     po_line: int | None
@@ -92,6 +93,8 @@ class OrderLine:
 @dataclass(frozen=True, slots=True)
 class Order:
     key: str
+    supplier: str
+    currency: str
     revision: int
     status: str
     order_type: str
@@ -107,6 +110,7 @@ class ReceiptLine:
     quantity: int
     uom: str
     po_line: int | None
+    lot: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +306,18 @@ class Item:
     factors: dict[str, Fraction]
     standard_cost: Decimal
     currency: str
+    supplier: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a position is replenished: up to ``order_up_to`` once it is at or below ``reorder_point``."""
+    """How a position is replenished: up to ``order_up_to`` once it is at or below ``reorder_point``.
+
+    ``consignor`` is whose stock it keeps where that is consigned and the item-location names them.
+    """
 
     consigned: bool
+    consignor: str | None
     reorder_point: int | None
     order_up_to: int | None
     minimum_order: int

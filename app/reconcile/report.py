@@ -51,6 +51,25 @@ class Report:
         """Whether the books balance."""
         return not (self.lost or self.duplicated or self.wrong)
 
+    def figures(self) -> list[tuple[str, int]]:
+        """Every figure with its name in words; those by kind, reason or rule one by one."""
+        named = [
+            ("messages on the input topics", self.events),
+            ("distinct valid events", self.distinct),
+            ("ledger entries", self.ledger_entries),
+            ("positions", self.positions),
+            ("positions at or below their reorder level", self.positions_below),
+            ("purchase orders", self.orders),
+            ("triggers opened", self.triggers),
+            ("triggers withdrawn", self.triggers_cancelled),
+            ("postings", self.postings),
+            ("consignment notices", self.notices),
+            ("parked events", self.parked),
+        ]
+        named += [(f"exceptions {kind}", count) for kind, count in self.exceptions.items()]
+        named += [(f"dead letters {reason}", count) for reason, count in self.dead_letters.items()]
+        return named + [(f"could not be checked: {rule}", count) for rule, count in self.unverifiable.items()]
+
     def as_dict(self) -> dict[str, Any]:
         """The report for JSON, with ``ok``."""
         figures = {name: getattr(self, name) for name in self.__slots__ if name != "differences"}

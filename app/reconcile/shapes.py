@@ -43,6 +43,7 @@ def _step(record: Record, kind: str) -> h.Step:
         other=_other(record),
         on_order_cleared=get("on_order_cleared") or 0,
         amount=get("amount"),
+        currency=get("currency"),
         trigger_id=get("trigger_id"),
         po_number=get("po_number"),
         po_line=get("po_line"),
@@ -67,6 +68,8 @@ def _moved(record: Record) -> h.Step:
 def _order(record: Record) -> h.Order:
     return h.Order(
         key=record["po_number"],
+        supplier=record["supplier"],
+        currency=record["currency"],
         revision=record["revision"],
         status=record["status"],
         order_type=record["order_type"],
@@ -93,7 +96,13 @@ def _receipt(record: Record) -> h.Receipt:
         delivery_note=record["delivery_note"],
         lines=tuple(
             h.ReceiptLine(
-                line["line"], intern(line["item"]), _key(line), line["quantity"], line["uom"], line.get("po_line")
+                line=line["line"],
+                item=intern(line["item"]),
+                position=_key(line),
+                quantity=line["quantity"],
+                uom=line["uom"],
+                po_line=line.get("po_line"),
+                lot=line.get("lot"),
             )
             for line in record["lines"]
         ),
@@ -252,12 +261,14 @@ def order_row(row: Any) -> h.OrderRow:
 
 def item(record: Record) -> h.Item:
     factors = {unit["uom"]: Fraction(unit["numerator"], unit["denominator"]) for unit in record["conversions"]}
-    return h.Item({**factors, record["base_uom"]: Fraction(1)}, record["standard_cost"], record["currency"])
+    factors[record["base_uom"]] = Fraction(1)
+    return h.Item(factors, record["standard_cost"], record["currency"], record.get("supplier"))
 
 
 def policy(record: Record) -> h.Policy:
     return h.Policy(
         consigned=record["ownership"] == "CONSIGNED",
+        consignor=record.get("consignment_supplier"),
         reorder_point=_reorder_point(record),
         order_up_to=record.get("par_quantity") if record["policy"] == "PAR" else record.get("max_quantity"),
         minimum_order=record["minimum_order"],

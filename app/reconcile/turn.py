@@ -23,21 +23,24 @@ class Turn:
     notices: list[Notice]
     triggers: list[Trigger]
     steps: list[Step]
+    original_postings: list[Posting]
     findings: Findings
     _outcomes: Outcomes
 
     @classmethod
     def of(cls, book: Book, entry: Entry, outcomes: Outcomes, findings: Findings) -> Turn:
         sent = outcomes.cause_of(entry)
+        original = outcomes.reversed_by(entry) if entry.reverses else None
         return cls(
             book,
             entry,
             sent.record if sent and isinstance(sent.record, Step) else None,
-            outcomes.reversed_by(entry) if entry.reverses else None,
+            original,
             outcomes.postings_of(entry),
             outcomes.notices_of(entry),
             outcomes.triggers_of(entry),
             outcomes.steps_of(entry),
+            outcomes.postings_of(original) if original else [],
             findings,
             outcomes,
         )

@@ -389,7 +389,6 @@ class Bookkeeper:
         row = self.log.append(RECEIPTS, f"{SUPPLIER}/CN-{lot}", self._now(), record={**receipt, "lines": lines})
         told = self._told(row, [self._step("PUT_AWAY", key, quantity, receipt, lot=lot, owner=SUPPLIER)])
         self.orders[f"{SUPPLIER}/CN-{lot}"] = {"number": 0, "key": key, "ordered": 0, "received": 0}
-        self.orders[f"{SUPPLIER}/CN-{lot}"]["received"] = 0
         self._order_entry(row, "RECEIPT", f"{SUPPLIER}/CN-{lot}", 0, 0, told)
         self._deliver(told)
 
@@ -544,7 +543,9 @@ class Bookkeeper:
         order = self.orders[key]
         order["number"] += 1
         left = max(order["ordered"] - order["received"], 0)
-        order["status"] = "OPEN" if left == order["ordered"] else "PARTIALLY_RECEIVED" if left else "RECEIVED"
+        order["status"] = "PARTIALLY_RECEIVED" if left else "RECEIVED"
+        if not order["received"]:
+            order["status"] = "OPEN" if order["ordered"] else "UNANNOUNCED"
         change = {"line": 1, "ordered_change": ordered, "received_change": received, "open_quantity": left}
         what = {"po_number": key, "number": order["number"], "kind": kind, "effect": "APPLIED", **_source(row)}
         caused = [f"{INBOUND}:{step['event_id']}" for step in told]

@@ -194,7 +194,7 @@ SPOILED: dict[str, tuple[Spoil, Kind, Rule]] = {
     # quantities
     "a quantity in boxes taken for pieces": (alter(b.LEDGER, shift("on_hand", by=18), kind="ISSUE"), WRONG,
                                              Rule.QUANTITY),
-    "a lot that the event did not name": (alter(b.LEDGER, lot(lot="L2"), kind="RETURN"), WRONG, Rule.QUANTITY),
+    "a lot that the event did not name": (alter(b.LEDGER, lot(lot="L2"), kind="RETURN"), WRONG, Rule.LOT),
     "a put-away that clears too much": (alter(b.LEDGER, add("on_order_change", -1), kind="PUT_AWAY"), WRONG,
                                         Rule.QUANTITY),
     "a late count that forgets a later change": (alter(b.LEDGER, shift("on_hand", by=5), number=8), WRONG, Rule.COUNT),
