@@ -56,8 +56,8 @@ locations = Topic(
     retention_ms=FOREVER,
 )  # fmt: skip
 item_locations = Topic(
-    "master.item-locations", r.ItemLocation, POSITION_KEY, position_key, owner="supply chain", readers=("inventory",),
-    partitions=1, cleanup=Cleanup.COMPACT, retention_ms=FOREVER,
+    "master.item-locations", r.ItemLocation, POSITION_KEY, position_key, owner="supply chain",
+    readers=("inventory", "procurement"), partitions=1, cleanup=Cleanup.COMPACT, retention_ms=FOREVER,
 )  # fmt: skip
 suppliers = Topic(
     "master.suppliers", r.Supplier, "supplier", lambda m: m.supplier, owner="procurement", readers=("procurement",),
