@@ -32,6 +32,7 @@ _ASK_S = 15.0  # for metadata-like questions; longer than a dead worker's transa
 _RETRY_S = 0.1
 _REPLAY_CHUNK = 10_000
 _POLL_S = 0.2
+_ENDS_EVERY_S = 0.5
 
 # A dead letter is larger than the message it holds, which may be as large as the broker takes by default (1 MiB).
 PRODUCED_MAX_BYTES = 8 << 20
@@ -136,6 +137,8 @@ class KafkaLog:
         self._producer: Producer | None = None
         self._listener: Listener | None = None
         self._assigned: set[TopicPartition] = set()
+        self._ends: dict[TopicPartition, int] = {}
+        self._next_look_at_ends = 0.0
         self._eager = settings.group_protocol == "classic"
 
     def subscribe(self, topics: Sequence[str], listener: Listener) -> None:
@@ -192,6 +195,7 @@ class KafkaLog:
                 ends[TopicPartition(message.topic() or "", message.partition() or 0)] = message.offset() or 0
             else:
                 self._handle(error)
+        self._look_at_ends()
         return Polled(messages, self._still_ends(messages, ends))
 
     def _still_ends(self, messages: list[Message], ends: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
@@ -222,15 +226,24 @@ class KafkaLog:
                 self._consumer.seek(_kafka(tp, offset))
 
     def end_offsets(self) -> dict[TopicPartition, int]:
-        ends = {}
-        for tp in list(self._assigned):
+        """As of half a second ago; asks nobody, so that any thread may call it: the consumer lets one thread in at a
+        time, and the polling thread is nearly always in."""
+        return self._ends
+
+    def _look_at_ends(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_look_at_ends:
+            self._next_look_at_ends = now + _ENDS_EVERY_S
+            self._ends = dict(self._known_ends())
+
+    def _known_ends(self) -> Iterator[tuple[TopicPartition, int]]:
+        for tp in self._assigned:
             try:
                 _, high = self._consumer.get_watermark_offsets(_kafka(tp), cached=True)
             except KafkaException:
-                continue  # given up meanwhile
+                continue  # nothing was fetched yet
             if high >= 0:
-                ends[tp] = high
-        return ends
+                yield tp, high
 
     # --- offsets ---
 

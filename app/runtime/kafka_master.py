@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from app.runtime.errors import RegistryUnavailable
+
 log = structlog.get_logger(__name__)
 
 _CHUNK = 5_000
@@ -24,12 +26,32 @@ class MasterReader:
         self._topics = topics
         self._stop_asked = threading.Event()
 
-    def start(self, take: Callable[[Sequence[Any]], None], complete: Callable[[], None]) -> None:
-        """``take`` gets messages in order; ``complete`` is called once, when every topic was read to an end."""
+    def start(
+        self,
+        take: Callable[[Sequence[Any]], None],
+        complete: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """``take`` gets messages in order; ``complete`` is called once, when every topic was read to an end.
+
+        ``take`` may raise ``RegistryUnavailable``: it gets the same messages again. Anything else ends the reader, and
+        ``failed`` is told. All are called on the reader's thread.
+        """
         if not self._topics:
             complete()
             return
-        threading.Thread(target=self._run, args=(take, complete), name="master-data", daemon=True).start()
+        threading.Thread(target=self._guarded, args=(take, complete, failed), name="master-data", daemon=True).start()
+
+    def _guarded(
+        self,
+        take: Callable[[Sequence[Any]], None],
+        complete: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        try:
+            self._run(take, complete)
+        except BaseException as error:  # noqa: BLE001 without master data the worker would decide on old facts
+            failed(error)
 
     def ask_to_stop(self) -> None:
         self._stop_asked.set()
@@ -57,11 +79,20 @@ class MasterReader:
             polled = consumer.consume(_CHUNK, _POLL_S)
             messages = [message for message in polled if message.error() is None]
             if messages:
-                take(messages)
+                self._hand_over(messages, take)
             ended = {message.topic() or "" for message in polled if _is_end(message.error())}
             if unread and not unread - ended:
                 complete()
             unread -= ended
+
+    def _hand_over(self, messages: Sequence[Any], take: Callable[[Sequence[Any]], None]) -> None:
+        while not self._stop_asked.is_set():
+            try:
+                take(messages)
+                return
+            except RegistryUnavailable as error:
+                log.warning("master.waiting", why=str(error))
+                self._stop_asked.wait(_RETRY_S)
 
 
 def _is_end(error: KafkaError | None) -> bool:

@@ -158,6 +158,7 @@ class Worker:
         self._sending: dict[str, asyncio.Future[Any]] = {}  # a task that nothing refers to may be collected
         self._pages = pages
         self._ended = asyncio.Event()
+        self._failed = False
 
     @property
     def engines(self) -> list[Engine]:
@@ -212,7 +213,7 @@ class Worker:
         await self._ended.wait()
         log.info("worker.stopping")
         await self.app.stop()
-        return 1 if any(thread.failure for thread in self.threads) else 0
+        return 1 if self._failed or any(thread.failure for thread in self.threads) else 0
 
     def http_address(self) -> str:
         """host:port of the web server."""
@@ -227,7 +228,11 @@ class Worker:
             engine = self._engine(pipeline, dispatcher)
             self.feed.listeners.append(engine.arrived)
             self.threads.append(_EngineThread(engine, lambda: self._end(loop), self.settings.stop_timeout_s))
-        self.master_reader.start(lambda messages: self._apply_on(loop, messages), self._masters_complete)
+        self.master_reader.start(
+            lambda messages: self._apply_on(loop, messages),
+            self._masters_complete,
+            lambda error: self._masters_failed(loop, error),
+        )
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon_threadsafe(self._ended.set)
@@ -235,6 +240,11 @@ class Worker:
     def _apply_on(self, loop: asyncio.AbstractEventLoop, messages: Sequence[Any]) -> None:
         """On the reader's thread; waits, so that a flood of master data does not pile up on the loop."""
         asyncio.run_coroutine_threadsafe(self._apply(messages), loop).result()
+
+    def _masters_failed(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+        log.error("master.failed", exc_info=error)
+        self._failed = True
+        self._end(loop)
 
     async def _apply(self, messages: Sequence[Any]) -> None:
         self.feed.apply(messages)
