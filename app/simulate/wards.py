@@ -22,6 +22,7 @@ BOX_SHARE = 0.04
 HALF_PAIR_SHARE = 0.05  # of gloves counted singly: an odd number, no whole base unit
 BILLED_SHARE = 0.2  # of consigned usages: a bill-only order follows
 EXPIRY_SCANNED_SHARE = 0.3
+ASKED_SHARE = 0.15  # of finds that a shelf is empty: the ward orders by telephone, as no trigger seems to help
 TRIES = 5
 QUANTITIES = (1, 1, 1, 1, 2, 2, 3, 4)
 
@@ -87,7 +88,8 @@ class Wards:
             shelf = self._stage.shelves.pick(self._stage.rng)
             if shelf.held:
                 break
-            self._erp.refill(shelf, now)
+            if self._stage.rng.random() < ASKED_SHARE:
+                self._erp.refill(shelf, now)
         return self.use(shelf, self._amount(shelf), Cause(self._stage.new_id("C")), now)
 
     def use(self, shelf: Shelf, amount: Amount, cause: Cause, now: int) -> Published:
