@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 import typer.main
@@ -52,7 +53,7 @@ def test_help_imports_nothing_heavy_and_so_answers_at_once() -> None:
 
 
 def test_the_version_is_the_packages(run: Run) -> None:
-    assert run("--version").out == "wardstock 0.1.0\n"
+    assert run("--version").out == f"wardstock {version('wardstock')}\n"
 
 
 def test_a_wrong_setting_is_exit_code_2_and_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
