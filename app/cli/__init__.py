@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from app.cli import config, demo, dlq, doctor, exceptions, lag, reconcile, schemas, simulate, stack, tables, topics, worker
+from app.cli import (
+    config,
+    demo,
+    dlq,
+    doctor,
+    exceptions,
+    lag,
+    reconcile,
+    schemas,
+    simulate,
+    stack,
+    tables,
+    topics,
+    worker,
+)
 from app.cli.output import ExitCode, Invocation, code_of, fail
 from app.errors import Fault
 from app.runtime.errors import RegistryUnavailable
@@ -21,19 +35,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+demo.register(app)
 stack.register(app)
 topics.register(app)
 schemas.register(app)
+worker.register(app)
 simulate.register(app)
+lag.register(app)
 tables.register(app)
 exceptions.register(app)
 dlq.register(app)
-lag.register(app)
 reconcile.register(app)
-config.register(app)
-worker.register(app)
-demo.register(app)
 doctor.register(app)
+config.register(app)
 
 
 def _print_version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,7 +65,7 @@ def list_topics(
     Needs no cluster. The engine's own topics (changelogs, parked and remembered events) come last.
     """
     if markdown:
-        typer.echo(contracts_table())
+        typer.echo(f"{contracts_table()}\n\n{engine_table()}")
         return
     rows = topic_rows(declared(settings_of(ctx)))
     emit(rows, json=json, table=lambda: table_of(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows)))
@@ -104,8 +105,22 @@ def contracts_table() -> str:
     from agents import topics
 
     head = ("Topic", "Key", "Partitions", "Cleanup", "Retention", "Schema", "Owner", "Readers")
-    lines = [_line(head), _line(["---"] * len(head))]
-    return "\n".join([*lines, *(_line(_contract(topic)) for topic in topics.ALL)])
+    return _markdown(head, map(_contract, topics.ALL))
+
+
+def engine_table() -> str:
+    """The other table of ``docs/contracts.md``: what the engine keeps for each pipeline."""
+    from app.cli.declared import pipelines
+    from app.config import Settings
+    from app.kafka_admin import internal_topics
+
+    specs = [spec for pipeline in pipelines().values() for spec in internal_topics(Settings(), pipeline)]
+    rows = ((f"`{spec.name}`", spec.config["cleanup.policy"], _retention_of(spec)) for spec in specs)
+    return _markdown(("Topic", "Cleanup", "Retention"), rows)
+
+
+def _retention_of(spec: TopicSpec) -> str:
+    return retention(int(spec.config["retention.ms"]))
 
 
 def _contract(topic: Topic) -> tuple[str, ...]:
@@ -121,5 +136,6 @@ def _contract(topic: Topic) -> tuple[str, ...]:
     )
 
 
-def _line(cells: tuple[str, ...] | list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
