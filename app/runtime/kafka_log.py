@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -219,6 +220,12 @@ class KafkaLog:
         held = [_kafka(tp) for tp in partitions if tp in self._assigned]
         if held:
             self._consumer.resume(held)
+            self._wake(held[0])
+
+    def _wake(self, partition: KafkaTopicPartition) -> None:
+        """A fetcher that had nothing to fetch sleeps for up to a second, whatever is resumed; a question ends that."""
+        with suppress(KafkaException):
+            self._consumer.get_watermark_offsets(partition, _RETRY_S, cached=False)
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         for tp, offset in positions.items():

@@ -14,6 +14,7 @@ from app.runtime.errors import RegistryUnavailable
 log = structlog.get_logger(__name__)
 
 _CHUNK = 5_000
+_FETCH_WAIT_MS = 50  # also how long the end of an empty topic takes to be told
 _POLL_S = 0.2
 _RETRY_S = 1.0
 
@@ -65,6 +66,7 @@ class MasterReader:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": _FETCH_WAIT_MS,
             }
         )
         try:
