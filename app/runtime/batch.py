@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.runtime.agents import Agent
 from app.runtime.dead_letters import DeadLetter, Header, Reason
-from app.runtime.log import Headers, Outgoing
+from app.runtime.log import Headers, Message, Outgoing
 from app.runtime.parking import Parked
 from app.runtime.state.table import ABSENT, Undo
 from app.runtime.topics import Topic
@@ -27,51 +27,62 @@ Encoder = Callable[[Any], bytes]
 class Event:
     """One decoded message.
 
-    ``partition`` and ``offset`` are where it was first read, also when it came through another topic or was parked.
-    ``timestamp`` is its record timestamp in ms. ``overdue``: it was parked for longer than allowed and must be decided
-    without what it waited for.
+    ``overdue``: it was parked for longer than allowed and must be decided without what it waited for.
     """
 
-    __slots__ = (
-        "digest", "headers", "home", "key", "offset", "overdue", "parked_at", "partition", "raw_key", "raw_value",
-        "timestamp", "topic", "value",
-    )  # fmt: skip
+    __slots__ = ("digest", "home", "key", "message", "overdue", "parked_at", "topic", "value")
 
     def __init__(
         self,
         topic: Topic,
-        partition: int,
-        offset: int,
-        timestamp: int,
+        home: Home,
         key: str,
         value: Any,
-        home: Home,
-        raw_key: bytes | None,
-        raw_value: bytes | None,
-        headers: Headers | None,
-        digest: bytes | None,
+        message: Message,
+        digest: bytes | None = None,
         parked_at: int | None = None,
         overdue: bool = False,
     ) -> None:
         self.topic = topic
-        self.partition = partition
-        self.offset = offset
-        self.timestamp = timestamp
+        self.home = home
         self.key = key
         self.value = value
-        self.home = home
-        self.raw_key = raw_key
-        self.raw_value = raw_value
-        self.headers = headers
+        self.message = message
         self.digest = digest
         self.parked_at = parked_at
         self.overdue = overdue
 
+    @property
+    def partition(self) -> int:
+        """Where it was first read, also when it came through another topic or was parked; so is ``offset``."""
+        return self.message.partition() or 0
+
+    @property
+    def offset(self) -> int:
+        return self.message.offset() or 0
+
+    @property
+    def timestamp(self) -> int:
+        """The record timestamp, ms."""
+        return self.message.timestamp()[1]
+
+    @property
+    def headers(self) -> Headers | None:
+        return self.message.headers()
+
     def dead_letter(self, pipeline: str, reason: Reason, detail: str) -> DeadLetter:
         headers = tuple(Header(name, value) for name, value in self.headers or ())
         return DeadLetter(
-            reason, detail, pipeline, self.topic.name, self.partition, self.offset, self.timestamp, self.raw_key,
-            self.raw_value, headers,
+            reason, detail, pipeline, self.topic.name, self.partition, self.offset, self.timestamp,
+            self.message.key(), self.message.value(), headers,
+        )  # fmt: skip
+
+    def parked(self, missing: str, now_ms: int) -> Parked:
+        """As a row of the parked table; one that was parked before keeps its age."""
+        event_id = self.topic.id_of(self.value) if self.topic.id_of is not None else ""
+        return Parked(
+            missing, self.topic.name, self.partition, self.offset, self.timestamp, event_id, self.message.key(),
+            self.message.value() or b"", tuple(self.headers or ()), self.parked_at or now_ms,
         )  # fmt: skip
 
 
@@ -85,6 +96,8 @@ class RecordTooLarge(ValueError):
     def __init__(self, topic: str, size: int) -> None:
         super().__init__(f"a record for {topic} has {size} bytes, expected at most {RECORD_MAX_BYTES}")
 
+
+_OLDEST_STAMP_MS = 7 * 24 * 60 * 60 * 1000
 
 TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
@@ -108,6 +121,14 @@ class Work:
     releases: list[tuple[Home, str]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     failures: int = 0  # agent errors in a row
+
+    def stamp(self, timestamp: int) -> int:
+        """The record timestamp of what follows from an event of ``timestamp``: the event's own, as far as it is sane.
+
+        With it, topics that feed each other are merged in the order lived. But retention counts from it, and a broker
+        refuses times to come: so it is no older than a week, half the shortest retention, and not in the future.
+        """
+        return min(max(timestamp, self.now_ms - _OLDEST_STAMP_MS), self.now_ms)
 
     def mark(self) -> tuple[int, int, int]:
         return len(self.journal), len(self.outputs), len(self.releases)
@@ -164,25 +185,26 @@ class Batch:
         self._current = None
 
     def emit(self, topic: Topic, record: Any) -> None:
-        """Publish ``record`` when the batch commits, under its own key, with the event's trace context.
+        """Publish ``record`` when the batch commits: under its own key, with the event's timestamp and trace context.
 
         Raises ``RecordTooLarge``, and what the codec raises for a record that does not fit the topic's schema.
         """
-        event = self._current
-        headers = trace_headers(event.headers) if event is not None and event.headers else None
         value = self._work.encoder(topic)(record)
         if len(value) > RECORD_MAX_BYTES:
             raise RecordTooLarge(topic.name, len(value))
-        self._work.outputs.append(Outgoing(topic.name, topic.key_of(record).encode(), value, headers))
+        key, event = topic.key_of(record).encode(), self._current
+        if event is None:
+            self._work.outputs.append(Outgoing(topic.name, key, value, None, None, None))
+        else:
+            message = event.message
+            headers = trace_headers(message.headers())
+            stamp = self._work.stamp(message.timestamp()[1])
+            self._work.outputs.append(Outgoing(topic.name, key, value, headers, None, stamp))
 
     def park(self, event: Event, missing: str) -> None:
         """Set ``event`` aside until ``missing`` is there; whatever else was done for it is undone."""
         self._work.roll_back(self._savepoint)
-        row = Parked(
-            missing, event.topic.name, event.partition, event.offset, event.timestamp, event.value.event_id,
-            event.raw_key, event.raw_value or b"", tuple(event.headers or ()), event.parked_at or self._work.now_ms,
-        )  # fmt: skip
-        event.home.parking.park(row)
+        event.home.parking.park(event.parked(missing, self._work.now_ms))
 
     def release(self, name: str) -> None:
         """Let the events of this partition that are parked under ``name`` come again, in this same transaction."""

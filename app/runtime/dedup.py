@@ -8,7 +8,7 @@ segment record in the changelog.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 
 from app.runtime.state.store import Column, Store, StoreBatch
@@ -16,8 +16,8 @@ from app.runtime.state.store import Column, Store, StoreBatch
 COLUMN_PREFIX = "dedup-"
 FORGOTTEN = bytes(8)
 _BUCKET = struct.Struct(">q")
-_ID_BYTES, _BODY_BYTES = 16, 8
-_ROW_BYTES = _ID_BYTES + _BODY_BYTES
+_ID_BYTES, BODY_BYTES = 16, 8
+_ROW_BYTES = _ID_BYTES + BODY_BYTES
 _SEGMENT_ROWS = 20_000
 
 
@@ -25,8 +25,20 @@ def id_digest(topic: str, event_id: str) -> bytes:
     return blake2b(f"{topic}\0{event_id}".encode(), digest_size=_ID_BYTES).digest()
 
 
+def id_hasher(topic: str) -> Callable[[str], bytes]:
+    """``id_digest`` for one topic, its name hashed once."""
+    begun = blake2b(f"{topic}\0".encode(), digest_size=_ID_BYTES)
+
+    def digest(event_id: str) -> bytes:
+        hasher = begun.copy()
+        hasher.update(event_id.encode())
+        return hasher.digest()
+
+    return digest
+
+
 def body_digest(body: bytes) -> bytes:
-    return blake2b(body, digest_size=_BODY_BYTES).digest()
+    return blake2b(body, digest_size=BODY_BYTES).digest()
 
 
 def pack_segment(bucket: int, rows: Mapping[bytes, bytes]) -> bytes:
@@ -98,9 +110,9 @@ class Dedup:
         parts = (rows[at : at + _SEGMENT_ROWS] for at in range(0, len(rows), _SEGMENT_ROWS))
         return [pack_segment(bucket, dict(part)) for part in parts]
 
-    def write(self, batch: StoreBatch, segment: bytes) -> None:
-        bucket, rows = unpack_segment(segment)
-        write_rows(batch, bucket, rows)
+    def write(self, batch: StoreBatch, now_ms: int) -> None:
+        """The same rows as in ``segments`` of the same time."""
+        batch.put_all(f"{COLUMN_PREFIX}{self.current_bucket(now_ms)}", self.fresh.items())
 
     def settle(self) -> None:
         self.fresh.clear()
@@ -111,9 +123,3 @@ class Dedup:
 def bucket_of(column: str) -> int | None:
     """The bucket number of a dedup column family; None for any other."""
     return int(column.removeprefix(COLUMN_PREFIX)) if column.startswith(COLUMN_PREFIX) else None
-
-
-def write_rows(batch: StoreBatch, bucket: int, rows: Iterator[tuple[bytes, bytes]]) -> None:
-    column = f"{COLUMN_PREFIX}{bucket}"
-    for key, body in rows:
-        batch.put(column, key, body)

@@ -25,9 +25,9 @@ from app.runtime.codec import Codec
 from app.runtime.dispatch import InlineDispatcher
 from app.runtime.engine import Engine, EngineSettings
 from app.runtime.failpoints import no_failpoint
-from app.runtime.log import Headers, Outgoing
+from app.runtime.log import Headers, Outgoing, Recorded
 from app.runtime.masters import MasterFeed
-from app.runtime.memory_log import MemoryBroker, MemoryLog, MemoryMessage
+from app.runtime.memory_log import MemoryBroker, MemoryLog
 from app.runtime.pipeline import Pipeline
 from app.runtime.state.restore import Restorer
 from app.runtime.state.store import StoreResources
@@ -161,7 +161,7 @@ class Driver:
         """Let time pass; ``run`` then finds what is due."""
         self.clock.advance(ms)
 
-    def messages(self, topic: Topic | str) -> list[MemoryMessage]:
+    def messages(self, topic: Topic | str) -> list[Recorded]:
         return self.broker.read_all(topic if isinstance(topic, str) else topic.name)
 
     def records(self, topic: Topic) -> list[Any]:

@@ -21,24 +21,20 @@ from app.metrics import Metrics
 from app.runtime.agents import Agent, Timer
 from app.runtime.batch import Batch, Event, Work, trace_headers
 from app.runtime.clock import Clock
-from app.runtime.codec import Codec, Decoded
-from app.runtime.dead_letters import Reason
-from app.runtime.dedup import body_digest, id_digest
+from app.runtime.codec import Codec
+from app.runtime.decoding import Decoding, Returned, passed
 from app.runtime.dispatch import Dispatcher
 from app.runtime.errors import (
     Aborted,
     AgentsKeepFailing,
     OutcomeUnknown,
     RegistryUnavailable,
-    Undecodable,
 )
 from app.runtime.failpoints import Failpoint, Point
 from app.runtime.home import Changes, Home
 from app.runtime.intake import Intake, Row
-from app.runtime.log import Headers, Log, Message, Outgoing, TopicPartition
+from app.runtime.log import Log, Outgoing, TopicPartition
 from app.runtime.pace import Pace
-from app.runtime.parking import Parked
-from app.runtime.partitioner import partition_for
 from app.runtime.pipeline import Pipeline
 from app.runtime.state.restore import Restorer
 from app.runtime.state.store import StoreResources
@@ -47,8 +43,6 @@ from app.runtime.topics import Topic
 
 log = structlog.get_logger(__name__)
 
-ORIGIN_HEADER = "wardstock-origin"  # "<topic>/<partition>/<offset>" of a message sent on to its key's partition
-_KEY_CACHE_ENTRIES = 1_000_000
 _LATENCY_SAMPLE = 64
 _LOGGED_LETTERS = 10  # of one transaction; all of them are in the dead letters
 
@@ -65,15 +59,6 @@ class EngineSettings:
     park_max_age_ms: int = 900_000
     max_failures: int = 100  # agent errors in a row before the worker stops
     max_aborts: int = 20  # transactions rolled back in a row before the worker stops
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What is needed to turn one topic's messages into events, looked up once."""
-
-    topic: Topic
-    agent: Agent
-    decode: Callable[[bytes], Decoded]
 
 
 class Engine:
@@ -107,9 +92,7 @@ class Engine:
         self._clock = clock
         self._metrics = metrics
         self._failpoint = failpoint
-        self._sources = {
-            name: _Source(topic, agent, codec.decoder(topic)) for name, (topic, agent) in pipeline.sources.items()
-        }
+        self._decoding = Decoding(pipeline, codec, metrics, settings.partitions)
         self._encoders: dict[str, Callable[[Any], bytes]] = {}
         self._codec = codec
         self._intake = Intake(clock, capacity=2 * settings.batch_max_events)
@@ -117,7 +100,6 @@ class Engine:
         self._journal: list[Undo] = []
         self._committed: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
-        self._key_partitions: dict[str, int] = {}
         self._arrived: SimpleQueue[str] = SimpleQueue()
         self._fresh_homes: list[Home] = []
         self._next_overdue_check = 0.0
@@ -216,9 +198,9 @@ class Engine:
 
     # --- what is due without input ---
 
-    def _returned(self) -> list[tuple[Home, Parked, bool]]:
+    def _returned(self) -> list[Returned]:
         """Parked rows to be tried again: their reference arrived, their partition did, or they are overdue."""
-        returned: list[tuple[Home, Parked, bool]] = []
+        returned: list[Returned] = []
         while not self._arrived.empty():
             name = self._arrived.get()
             returned += [(home, row, False) for home in self._ready_homes() for row in home.parking.take(name)]
@@ -227,7 +209,7 @@ class Engine:
             returned += [(home, row, False) for row in home.parking.take_parked_before(self._clock.now_ms() + 1)]
         return returned + self._overdue()
 
-    def _overdue(self) -> list[tuple[Home, Parked, bool]]:
+    def _overdue(self) -> list[Returned]:
         if self._clock.monotonic() < self._next_overdue_check:
             return []
         self._next_overdue_check = self._clock.monotonic() + min(1.0, self.settings.park_max_age_ms / 2000)
@@ -266,14 +248,15 @@ class Engine:
     def _transact(
         self,
         rows: Mapping[int, Sequence[Row]],
-        returned: list[tuple[Home, Parked, bool]],
+        returned: list[Returned],
         offsets: dict[TopicPartition, int],
         timers: list[tuple[Agent, Timer]],
     ) -> bool:
+        offsets = self._passed(rows, offsets)
         work = Work(self.pipeline.name, self._clock.now_ms(), self._encoder, self._journal, failures=self._failures)
         started = self._clock.monotonic()
         try:
-            events = self._unpark(returned, work) + self._prepare(rows, offsets, work)
+            events = self._decoding.returned(returned, work) + self._prepare(rows, work)
             self._run_agents(events, work)
             self._run_timers(timers, work, offsets)
             self._bury_dead(work)
@@ -292,111 +275,20 @@ class Engine:
         self._observe(rows, events)
         return True
 
+    def _passed(self, rows: Mapping[int, Sequence[Row]], ends: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Where to go on from after these rows: behind the last one, or behind the markers at the end."""
+        after = passed(rows)
+        return {tp: max(after.get(tp, 0), ends.get(tp, 0)) for tp in after.keys() | ends.keys()}
+
     def _encoder(self, topic: Topic) -> Callable[[Any], bytes]:
         encoder = self._encoders.get(topic.name)
         if encoder is None:
             encoder = self._encoders[topic.name] = self._codec.encoder(topic)
         return encoder
 
-    def _prepare(
-        self, rows: Mapping[int, Sequence[Row]], offsets: dict[TopicPartition, int], work: Work
-    ) -> list[Event]:
-        """Decode, send on what lies on the wrong partition, drop repeats; remembers the offsets passed."""
-        events: list[Event] = []
-        for number, partition_rows in rows.items():
-            home = self.homes[number]
-            for _, message, tp in partition_rows:
-                event = self._decode(message, tp, home, work)
-                if event is not None:
-                    events.append(event)
-            for _, message, tp in partition_rows:
-                offsets[tp] = (message.offset() or 0) + 1
-        ends = self._intake.ends()
-        for tp in offsets:
-            offsets[tp] = max(offsets[tp], ends.get(tp, 0))
-        return events
-
-    def _decode(self, message: Message, tp: TopicPartition, home: Home, work: Work) -> Event | None:
-        """The event of a message, unless it is a repeat, a dead letter, or another partition's."""
-        headers: Headers | None = message.headers()
-        source = self._sources.get(tp.topic)
-        topic_name, partition, offset = tp.topic, tp.partition, message.offset() or 0
-        if source is None:
-            topic_name, partition, offset, headers = _origin(headers, tp, offset)
-            source = self._sources[topic_name]
-        value = message.value()
-        topic = source.topic
-        try:
-            if value is None:
-                raise Undecodable(Reason.EMPTY_VALUE, "value: got null, expected an event")
-            record, body = source.decode(value)
-        except Undecodable as error:
-            event = Event(
-                topic, partition, offset, message.timestamp()[1], "", None, home, message.key(), value, headers, None
-            )
-            work.dead.append(event.dead_letter(self.pipeline.name, error.reason, error.detail))
-            return None
-        key = topic.key_of(record)
-        event = Event(
-            topic, partition, offset, message.timestamp()[1], key, record, home, message.key(), value, headers, None
-        )
-        if self._partition_of(key) != home.partition:
-            work.outputs.append(self._send_on(event))
-            return None
-        return event if topic.id_of is None or self._is_new(event, topic.id_of(record), body, source, work) else None
-
-    def _partition_of(self, key: str) -> int:
-        partition = self._key_partitions.get(key)
-        if partition is None:
-            if len(self._key_partitions) > _KEY_CACHE_ENTRIES:
-                self._key_partitions.clear()
-            partition = self._key_partitions[key] = partition_for(key.encode(), self.settings.partitions)
-        return partition
-
-    def _send_on(self, event: Event) -> Outgoing:
-        self._metrics.rekeyed.labels(self.pipeline.name, event.topic.name).inc()
-        origin = (ORIGIN_HEADER, f"{event.topic.name}/{event.partition}/{event.offset}".encode())
-        kept = [header for header in event.headers or () if header[0] != ORIGIN_HEADER]
-        return Outgoing(
-            self.pipeline.rekeyed, event.key.encode(), event.raw_value, [*kept, origin], timestamp=event.timestamp
-        )
-
-    def _is_new(self, event: Event, event_id: str, body: bytes, source: _Source, work: Work) -> bool:
-        digest, content = id_digest(event.topic.name, event_id), body_digest(body)
-        event.digest = digest
-        dedup = event.home.dedup
-        known = dedup.seen(digest)
-        if known is None:
-            dedup.fresh[digest] = content
-            return True
-        if known == content:
-            self._metrics.dedup_hits.labels(self.pipeline.name).inc()
-            return False
-        self._metrics.conflicts.labels(self.pipeline.name).inc()
-        topic, record = source.agent.conflict(event)
-        work.outputs.append(
-            Outgoing(
-                topic.name, topic.key_of(record).encode(), self._encoder(topic)(record), trace_headers(event.headers)
-            )
-        )
-        return False
-
-    def _unpark(self, returned: list[tuple[Home, Parked, bool]], work: Work) -> list[Event]:
-        events = []
-        for home, row, overdue in returned:
-            source = self._sources[row.topic]
-            event = Event(
-                source.topic, row.partition, row.offset, row.timestamp, "", None, home, row.key, row.value,
-                list(row.headers), id_digest(row.topic, row.event_id), row.parked_at, overdue,
-            )  # fmt: skip
-            try:
-                event.value = source.decode(row.value).record
-            except Undecodable as error:
-                work.dead.append(event.dead_letter(self.pipeline.name, error.reason, error.detail))
-                continue
-            event.key = source.topic.key_of(event.value)
-            events.append(event)
-        return events
+    def _prepare(self, rows: Mapping[int, Sequence[Row]], work: Work) -> list[Event]:
+        decode = self._decoding.events
+        return [event for number, part in rows.items() for event in decode(part, self.homes[number], work)]
 
     def _run_agents(self, events: list[Event], work: Work) -> None:
         """Hand each agent its part, and again what its part released, until nothing more is."""
@@ -405,14 +297,14 @@ class Engine:
                 self._dispatcher.run(agent.name, Batch(agent, part, work))
             if work.failures >= self.settings.max_failures:
                 raise AgentsKeepFailing(self._failing(work))
-            events = self._unpark(self._released(work), work)
+            events = self._decoding.returned(self._released(work), work)
 
     def _parts(self, events: list[Event]) -> Iterable[tuple[Agent, list[Event]]]:
         if len(self.pipeline.agents) == 1:
             return [(self.pipeline.agents[0], events)]
         parts: dict[str, tuple[Agent, list[Event]]] = {}
         for event in events:
-            agent = self._sources[event.topic.name].agent
+            agent = self._decoding.agent_of(event.topic)
             parts.setdefault(agent.name, (agent, []))[1].append(event)
         return parts.values()
 
@@ -424,7 +316,7 @@ class Engine:
             f"{last.detail}"
         )
 
-    def _released(self, work: Work) -> list[tuple[Home, Parked, bool]]:
+    def _released(self, work: Work) -> list[Returned]:
         releases, work.releases = work.releases, []
         return [(home, row, False) for home, name in releases for row in home.parking.take(name)]
 
@@ -455,8 +347,8 @@ class Engine:
             )  # fmt: skip
         for letter in work.dead:
             headers = trace_headers([(header.name, header.value) for header in letter.headers])
-            key = topic.key_of(letter).encode()
-            work.outputs.append(Outgoing(topic.name, key, self._encoder(topic)(letter), headers))
+            key, value = topic.key_of(letter).encode(), self._encoder(topic)(letter)
+            work.outputs.append(Outgoing(topic.name, key, value, headers))
 
     def _commit(self, work: Work, offsets: dict[TopicPartition, int]) -> None:
         changes: Changes = {}
@@ -473,7 +365,7 @@ class Engine:
         self._committed.update(offsets)
         self._failpoint(Point.AFTER_COMMIT)
         for home, changed in touched:
-            home.settle(changed, reached)
+            home.settle(changed, reached, work.now_ms)
         self._journal.clear()
         self._count(work, offsets, changes)
 
@@ -563,16 +455,6 @@ class Engine:
 
     def positions(self) -> dict[TopicPartition, int]:
         return dict(self._committed)
-
-
-def _origin(headers: Headers | None, tp: TopicPartition, offset: int) -> tuple[str, int, int, Headers | None]:
-    """Where a message that was sent on had been read first, and its own headers."""
-    for name, value in headers or ():
-        if name == ORIGIN_HEADER and value is not None:
-            topic, partition, origin_offset = value.decode().rsplit("/", 2)
-            kept = [header for header in headers or () if header[0] != ORIGIN_HEADER]
-            return topic, int(partition), int(origin_offset), kept or None
-    raise LookupError(f"{tp.topic}/{tp.partition}/{offset} has no {ORIGIN_HEADER} header: only the engine writes there")
 
 
 def _remove(gauge: Gauge, *labels: str) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from app.runtime.agents import Agent
-from app.runtime.dedup import COLUMN_PREFIX, Dedup, unpack_segment, write_rows
+from app.runtime.dedup import COLUMN_PREFIX, Dedup, unpack_segment
 from app.runtime.log import Message, TopicPartition
 from app.runtime.parking import PARKED, Parking
 from app.runtime.pipeline import Pipeline
-from app.runtime.state.store import Store, StoreResources
+from app.runtime.state.store import Store, StoreBatch, StoreResources
 from app.runtime.state.table import TableView, Undo
 
+Rows = list[tuple[bytes, bytes | None]]
 Changes = dict[TopicPartition, list[tuple[bytes | None, bytes | None]]]
 
 
@@ -44,31 +46,25 @@ class Home:
         """Where each changelog is to be read from; None: from the beginning."""
         return {tp: self.store.offset(name) for tp, name in self._changelogs.items()}
 
-    def absorb(self, messages: list[Message]) -> None:
+    def absorb(self, messages: Iterable[Message]) -> None:
         """Write a chunk of changelog records to the store, with the offsets it reaches. Replay-safe."""
         batch = self.store.batch()
-        reached: dict[str, int] = {}
-        for message in messages:
-            name = message.topic() or ""
+        for name, records in _by_topic(messages).items():
             table = self._table_of.get(name)
-            key, value = message.key(), message.value()
             if table is None:
-                self._absorb_segment(batch, value)
-            elif value is None:
-                batch.delete(table, key or b"")
+                self._absorb_segments(batch, records)
             else:
-                batch.put(table, key or b"", value)
-            reached[name] = (message.offset() or 0) + 1
-        for name, offset in reached.items():
-            batch.reach(name, offset)
+                batch.put_all(table, [(record.key() or b"", record.value()) for record in records])
+            batch.reach(name, (records[-1].offset() or 0) + 1)
         batch.write()
 
-    def _absorb_segment(self, batch: Any, segment: bytes | None) -> None:
-        if segment is None:
-            return
-        bucket, rows = unpack_segment(segment)
-        self.store.add_column(f"{COLUMN_PREFIX}{bucket}")
-        write_rows(batch, bucket, rows)
+    def _absorb_segments(self, batch: StoreBatch, records: Iterable[Message]) -> None:
+        for record in records:
+            segment = record.value()
+            if segment is not None:
+                bucket, rows = unpack_segment(segment)
+                self.store.add_column(f"{COLUMN_PREFIX}{bucket}")
+                batch.put_all(f"{COLUMN_PREFIX}{bucket}", rows)
 
     def open_views(self, now_ms: int) -> None:
         """The store is up to date: tables, ids and parked events can be read."""
@@ -95,27 +91,21 @@ class Home:
             changed[segment] = [(None, packed) for packed in self.dedup.segments(now_ms)]
         return changed
 
-    def settle(self, changes: Changes, reached: dict[TopicPartition, int]) -> None:
-        """The transaction is committed: write it to RocksDB in one batch. Blocks for the disk."""
+    def settle(self, changes: Changes, reached: Mapping[TopicPartition, int], now_ms: int) -> None:
+        """The transaction of ``now_ms`` is committed: write it to RocksDB in one batch. Blocks for the disk."""
         batch = self.store.batch()
         for tp, records in changes.items():
-            self._write(batch, tp.topic, records)
+            table = self._table_of.get(tp.topic)
+            if table is None:
+                self.dedup.write(batch, now_ms)
+            else:
+                batch.put_all(table, cast(Rows, records))
             batch.reach(tp.topic, reached[tp])
         batch.write()
         self.parking.settle()
         self.dedup.settle()
         for view in self.views.values():
             view.settle()
-
-    def _write(self, batch: Any, changelog: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
-        table = self._table_of.get(changelog)
-        for key, value in records:
-            if table is None:
-                self.dedup.write(batch, value or b"")
-            elif value is None:
-                batch.delete(table, key or b"")
-            else:
-                batch.put(table, key or b"", value)
 
     def drop(self) -> None:
         """Forget all that was not committed."""
@@ -130,3 +120,10 @@ class Home:
         for table in self.pipeline.tables:
             table.bind(None)
         self.store.close()
+
+
+def _by_topic(messages: Iterable[Message]) -> dict[str, list[Message]]:
+    found: dict[str, list[Message]] = {}
+    for message in messages:
+        found.setdefault(message.topic() or "", []).append(message)
+    return found

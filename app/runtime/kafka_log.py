@@ -329,21 +329,12 @@ class KafkaLog:
         self._failpoint(point)
 
     def _produce(self, producer: Producer, outputs: Iterable[Outgoing]) -> None:
-        produce = producer.produce
+        produce: Callable[..., None] = producer.produce
         for out in outputs:
             partition = -1 if out.partition is None else out.partition
             while True:
                 try:
-                    produce(
-                        out.topic,
-                        out.value,
-                        out.key,
-                        partition,
-                        None,
-                        None,
-                        out.timestamp or 0,
-                        cast(Any, out.headers),
-                    )
+                    produce(out.topic, out.value, out.key, partition, None, None, out.timestamp or 0, out.headers)
                     break
                 except BufferError:
                     producer.poll(_RETRY_S)

@@ -6,53 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from app.runtime.clock import Clock
 from app.runtime.errors import OffsetOutOfRange
-from app.runtime.log import Headers, Listener, Message, Outgoing, Polled, TopicPartition
+from app.runtime.log import Listener, Message, Outgoing, Polled, Recorded, TopicPartition
 from app.runtime.partitioner import partition_for
-
-
-class MemoryMessage:
-    """One record of a ``MemoryBroker``, in confluent-kafka's shape."""
-
-    __slots__ = ("_headers", "_key", "_offset", "_partition", "_timestamp", "_topic", "_value")
-
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        timestamp: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers | None,
-    ) -> None:
-        self._topic = topic
-        self._partition = partition
-        self._offset = offset
-        self._timestamp = timestamp
-        self._key = key
-        self._value = value
-        self._headers = headers
-
-    def topic(self) -> str:
-        return self._topic
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self._timestamp
-
-    def key(self) -> bytes | None:
-        return self._key
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return list(self._headers) if self._headers else None
 
 
 class MemoryBroker:
@@ -62,26 +17,26 @@ class MemoryBroker:
         self._clock = clock
         self._partitions = partitions
         self._sizes = dict(sizes or {})
-        self._rows: dict[TopicPartition, list[MemoryMessage]] = {}
+        self._rows: dict[TopicPartition, list[Recorded]] = {}
         self.offsets: dict[tuple[str, TopicPartition], int] = {}
 
     def partitions(self, topic: str) -> int:
         return self._sizes.get(topic, self._partitions)
 
-    def append(self, out: Outgoing) -> MemoryMessage:
+    def append(self, out: Outgoing) -> Recorded:
         partition = out.partition
         if partition is None:
             partition = 0 if out.key is None else partition_for(out.key, self.partitions(out.topic))
         rows = self._rows.setdefault(TopicPartition(out.topic, partition), [])
         stamp = self._clock.now_ms() if out.timestamp is None else out.timestamp
-        message = MemoryMessage(out.topic, partition, len(rows), stamp, out.key, out.value, out.headers)
+        message = Recorded(out.topic, partition, len(rows), stamp, out.key, out.value, out.headers)
         rows.append(message)
         return message
 
-    def read(self, tp: TopicPartition, start: int = 0) -> list[MemoryMessage]:
+    def read(self, tp: TopicPartition, start: int = 0) -> list[Recorded]:
         return self._rows.get(tp, [])[start:]
 
-    def read_all(self, topic: str) -> list[MemoryMessage]:
+    def read_all(self, topic: str) -> list[Recorded]:
         """All records of a topic, partition by partition."""
         return [row for number in range(self.partitions(topic)) for row in self.read(TopicPartition(topic, number))]
 

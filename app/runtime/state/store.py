@@ -84,15 +84,19 @@ class StoreBatch:
         self._store = store
         self._batch = WriteBatch(raw_mode=True)
 
-    def put(self, column: str, key: bytes, value: bytes) -> None:
-        self._batch.put(key, value, self._store.column(column).handle)
-
-    def delete(self, column: str, key: bytes) -> None:
-        self._batch.delete(key, self._store.column(column).handle)
+    def put_all(self, column: str, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write each row; one whose value is None deletes its key. A later row of a key wins."""
+        handle = self._store.column(column).handle
+        put, delete = self._batch.put, self._batch.delete
+        for key, value in rows:
+            if value is None:
+                delete(key, handle)
+            else:
+                put(key, value, handle)
 
     def reach(self, changelog: str, next_offset: int) -> None:
         """Remember that all before ``next_offset`` of ``changelog`` is in the store."""
-        self.put(OFFSETS, changelog.encode(), _OFFSET.pack(next_offset))
+        self.put_all(OFFSETS, [(changelog.encode(), _OFFSET.pack(next_offset))])
 
     def write(self) -> None:
         """Blocks for the disk. Raises whatever RocksDB raises; then nothing was written."""

@@ -80,27 +80,27 @@ class Table(Generic[V]):
     """A keyed table, owned by one agent, kept per partition with a compacted changelog.
 
     ``dump`` and ``load`` turn a value into JSON bytes and back; values must be immutable, since readers share them.
-    Keys are strings. An agent reads and writes only the partition of the event that it stands on.
+    Keys are strings. An agent reads and writes only the partition of the event that it stands on. ``get(key)`` is the
+    value with all that earlier events of the batch did to it, or None; it raises ``NotInABatch`` outside of one.
     """
 
     def __init__(self, name: str, *, dump: Callable[[V], bytes], load: Callable[[bytes], V]) -> None:
         self.name = name
         self.dump = dump
         self.load = load
-        self._view: TableView[V] | None = None
+        self.bind(None)
 
     def bind(self, view: TableView[V] | None) -> None:
         """Point the table at the partition of the next event; the batch's iterator calls this."""
         self._view = view
+        # The hot path: bound once per partition and batch, so that a read costs one call.
+        self.get: Callable[[str], V | None] = self._refuse if view is None else view.get
+
+    def _refuse(self, _key: str) -> V | None:
+        raise NotInABatch(self.name)
 
     def view(self, column: Column, journal: list[Undo]) -> TableView[V]:
         return TableView(column, self.load, self.dump, journal)
-
-    def get(self, key: str) -> V | None:
-        """The value under ``key`` with all that earlier events of this batch did to it. Raises ``NotInABatch``."""
-        if self._view is None:
-            raise NotInABatch(self.name)
-        return self._view.get(key)
 
     def put(self, key: str, value: V) -> None:
         """Takes effect when the batch commits. Raises ``NotInABatch``."""
