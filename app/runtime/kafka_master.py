@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -70,6 +71,8 @@ class MasterReader:
             }
         )
         try:
+            with suppress(KafkaException):  # the broker known before it is needed: half a second less
+                consumer.list_topics(timeout=_RETRY_S)
             consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING) for topic in self._topics])
             self._follow(consumer, take, complete)
         finally:
