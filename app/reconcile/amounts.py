@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from agents import topics
 from app.reconcile.effects import nominal
 from app.reconcile.findings import Rule
 from app.reconcile.history import Posting, Step
@@ -16,11 +17,12 @@ from app.reconcile.turn import Turn
 
 _CENT: Final = Decimal("0.01")
 _ZERO: Final = Decimal(0)
+_TOLD: Final = (topics.postings.name, topics.notices.name, topics.inbound.name)
 
 
 def check_amounts(turn: Turn) -> None:
     """Postings and notices of one entry. Raises ``Compacted`` where its master data are gone."""
-    if turn.cause is None:
+    if turn.cause is None or turn.may_lack(turn.entry, *_TOLD):
         turn.findings.cannot_tell(Rule.AMOUNT)
         return
     for posting in turn.postings:
@@ -136,6 +138,9 @@ def _transfer_of(turn: Turn, cause: Step) -> str | None:
 def _check_given_back(turn: Turn) -> None:
     """A reversal gives back what its original posted, type by type, to the cent."""
     if turn.original is None or turn.original.kind == "COUNT":
+        return
+    if turn.may_lack(turn.original, topics.postings.name):
+        turn.findings.cannot_tell(Rule.REVERSAL)
         return
     for posting_type in ("CONSUMPTION", "BILL_ONLY"):
         posted = _posted(turn.postings, posting_type)

@@ -86,16 +86,14 @@ def _check_accepted(name: str, accepted: Sent, fates: _Fates, findings: Findings
 
 
 def _check_first(name: str, accepted: Sent, workable: list[Sent], findings: Findings) -> None:
-    """Of bodies that differ, the one that came first counts (within a partition; others have no order)."""
+    """Of the messages with one id, the first counts (within a partition; between partitions there is no order)."""
     earlier = [
         sent
         for sent in workable
-        if sent.place.partition == accepted.place.partition
-        and sent.place.offset < accepted.place.offset
-        and sent.body != accepted.body
+        if sent.place.partition == accepted.place.partition and sent.place.offset < accepted.place.offset
     ]
     if earlier:
-        findings.wrong(Rule.ID_CONFLICT, "a later body was applied", name, earlier[0].place, accepted.place)
+        findings.wrong(Rule.ID_CONFLICT, "a later message was applied", name, earlier[0].place, accepted.place)
 
 
 def _check_conflict(sent: Sent, accepted: Sent, fates: _Fates, findings: Findings) -> None:
@@ -172,7 +170,8 @@ def _check_source(entry: AnyEntry, history: History, findings: Findings) -> None
     sent = history.sent.get(entry.source)
     if sent is None:
         return
-    expected = (sent.event_id, f"{entry.source.topic}/{sent.event_id}#0", sent.timestamp, *_subject(sent))
+    record = sent.record
+    expected = (sent.event_id, f"{entry.source.topic}/{sent.event_id}#0", sent.timestamp, record.key, record.kind)
     found = (entry.causation_id, entry.event_id, entry.decided_at, entry.key, entry.kind)
     if expected != found:
         findings.wrong(
@@ -182,10 +181,6 @@ def _check_source(entry: AnyEntry, history: History, findings: Findings) -> None
 
 def _position(entry: AnyEntry) -> str | None:
     return entry.key if isinstance(entry, Entry) else None
-
-
-def _subject(sent: Sent) -> tuple[str, str]:
-    return sent.record.key, sent.record.kind
 
 
 def _places(sent: list[Sent]) -> str:

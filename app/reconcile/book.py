@@ -65,6 +65,7 @@ class Book:
     currency: str = ""
     episode: int = 0
     full_count: Mark = NEVER
+    unknown_count: Mark = NEVER  # the last count that is not there any more; it may have been one of all lots
     transits: dict[str, tuple[int, Decimal]] = field(default_factory=dict)  # by transfer: quantity, value on its way
     timelines: defaultdict[LotKey, Timeline] = field(default_factory=lambda: defaultdict(Timeline))
 

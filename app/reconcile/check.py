@@ -7,6 +7,7 @@ from app.reconcile.causes import check_causes
 from app.reconcile.findings import Findings
 from app.reconcile.history import History
 from app.reconcile.orders import check_orders
+from app.reconcile.outcomes import Outcomes
 from app.reconcile.positions import check_positions
 from app.reconcile.report import Report, report_of
 
@@ -19,6 +20,7 @@ def check(history: History, now: int) -> Report:
     findings = Findings()
     check_arrivals(history, findings)
     check_causes(history, findings)
-    books = check_positions(history, findings)
-    check_orders(history, findings)
+    outcomes = Outcomes.of(history)
+    books = check_positions(outcomes, findings)
+    check_orders(outcomes, findings)
     return report_of(history, findings, books, now)

@@ -25,6 +25,7 @@ def check_effects(turn: Turn) -> None:
     if cause is None:
         turn.findings.cannot_tell(Rule.QUANTITY)
         return
+    turn.expect(Rule.QUANTITY, "when it occurred", cause.occurred_at, turn.entry.occurred_at)
     if kind == "COUNT":
         _check_count(turn, cause)
     elif kind in REVERSALS:
@@ -33,6 +34,7 @@ def check_effects(turn: Turn) -> None:
         turn.expect(Rule.QUANTITY, "lots changed", 0, len(turn.entry.lots))
     else:
         _check_quantity(turn, cause)
+    _check_effect(turn, cause)
     _check_on_order(turn, cause)
     _check_in_transit(turn, cause)
 
@@ -53,7 +55,9 @@ def remember(turn: Turn) -> None:
     for lot in turn.entry.lots:
         timeline = book.timelines[lot.lot]
         timeline.counted = max(timeline.counted, mark)
-    if turn.cause is not None and turn.cause.full_count:
+    if turn.cause is None:
+        book.unknown_count = max(book.unknown_count, mark)
+    elif turn.cause.full_count:
         book.full_count = max(book.full_count, mark)
 
 
@@ -64,23 +68,34 @@ def _check_quantity(turn: Turn, cause: Step) -> None:
         return
     check_lots(turn, cause, expected)
     late = [lot for lot in turn.entry.lots if turn.mark <= turn.book.counted(lot.lot)]
-    if late and is_beyond_horizon(turn):
+    if is_forgotten(turn):
         turn.findings.cannot_tell(Rule.COUNT)
         return
     for lot in late:
         turn.expect(Rule.COUNT, f"lot {lot.lot[0]}: change from before its last count", 0, lot.change)
-    all_late = len(late) == len(turn.entry.lots)
-    turn.expect(Rule.COUNT, "effect", "BEFORE_COUNT" if all_late else "APPLIED", turn.entry.effect)
     found = sum(lot.change for lot in turn.entry.lots)
     if not late:
         turn.expect(Rule.QUANTITY, "change of stock", expected, found)
-    elif not all_late and not 0 < found / expected < 1:
+    elif len(late) < len(turn.entry.lots) and not 0 < found / expected < 1:
         turn.expect(Rule.QUANTITY, "change of stock", f"a part of {expected}", found)
 
 
-def is_beyond_horizon(turn: Turn) -> bool:
-    """Older than what an engine must remember of a lot: counts that long ago may be forgotten."""
-    return turn.mark[0] < turn.entry.decided_at - HORIZON_MS
+def _check_effect(turn: Turn, cause: Step) -> None:
+    if is_forgotten(turn):
+        return
+    late = [turn.mark <= turn.book.counted(lot.lot) for lot in turn.entry.lots]
+    if cause.kind != "COUNT":
+        expected = "BEFORE_COUNT" if late and all(late) else "APPLIED"
+    elif cause.full_count and turn.mark > turn.book.full_count:
+        expected = "APPLIED"
+    else:
+        expected = "SUPERSEDED" if all(late) else "APPLIED"
+    turn.expect(Rule.COUNT, "effect", expected, turn.entry.effect)
+
+
+def is_forgotten(turn: Turn) -> bool:
+    """So old that nobody knows which counts came after it: an engine need not, or their messages are gone."""
+    return turn.mark[0] < turn.entry.decided_at - HORIZON_MS or turn.mark <= turn.book.unknown_count
 
 
 def _check_reversal(turn: Turn, cause: Step) -> None:
@@ -95,6 +110,9 @@ def _check_reversal(turn: Turn, cause: Step) -> None:
 
 
 def _check_count(turn: Turn, cause: Step) -> None:
+    if is_forgotten(turn):
+        turn.findings.cannot_tell(Rule.COUNT)
+        return
     changed = {lot.lot: lot for lot in turn.entry.lots}
     counted: set[LotKey] = set()
     for row in cause.counted:

@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Final
 
+from agents import topics
 from app.reconcile.findings import Findings, Rule
 from app.reconcile.history import (
     Compacted,
@@ -57,12 +58,14 @@ class _Book:
 
     key: str
     history: History
+    outcomes: Outcomes
     findings: Findings
     lines: dict[int, _Line] = field(default_factory=dict)
     revision: int = 0
     order_type: str = STOCK
     currency: str = ""
     cancelled: bool = False
+    blind: bool = False  # what it was told is gone in part: from there on only the ledger's own sums can be checked
     deliveries: set[tuple[str, str, int]] = field(default_factory=set)
 
     def expect(self, entry: OrderEntry, what: str, expected: object, found: object, rule: Rule = Rule.ORDER) -> None:
@@ -72,7 +75,7 @@ class _Book:
 
     def item(self, entry: OrderEntry, item: str) -> Item | None:
         """The item as of the entry's master version. Raises ``Compacted``."""
-        return self.history.items.at(item, version_of(entry.master_version, "master.items"))
+        return self.history.items.at(item, version_of(entry.master_version, topics.items.name))
 
     def factor(self, entry: OrderEntry, item: str, uom: str) -> Fraction:
         """Base units in one ``uom``; 0 where that is not known. Raises ``Compacted``."""
@@ -95,14 +98,14 @@ class _Book:
         return "PARTIALLY_RECEIVED" if any(line.open for line in self.lines.values()) else "RECEIVED"
 
 
-def check_orders(history: History, findings: Findings) -> None:
+def check_orders(outcomes: Outcomes, findings: Findings) -> None:
     """Every order's ledger from end to end, then its row."""
-    outcomes, ledgers = Outcomes.of(history), by_key(history.order_entries)
+    history, ledgers = outcomes.history, by_key(outcomes.history.order_entries)
     for key, ledger in ledgers.items():
         sound = check_numbers(key, ledger, findings, None)
-        book = _Book(key, history, findings)
+        book = _Book(key, history, outcomes, findings)
         for entry in ledger[:sound]:
-            _check_entry(book, entry, outcomes)
+            _check_entry(book, entry)
         for _ in ledger[sound:]:
             findings.cannot_tell(Rule.SUMS)
         _check_row(book, ledger[-1], history.orders.get(key), complete=sound == len(ledger))
@@ -110,10 +113,11 @@ def check_orders(history: History, findings: Findings) -> None:
         findings.wrong(Rule.TABLE, "a row without any ledger entry", key, "no row", "a row")
 
 
-def _check_entry(book: _Book, entry: OrderEntry, outcomes: Outcomes) -> None:
-    sent, steps, before = outcomes.cause_of(entry), outcomes.steps_of(entry), book.open()
+def _check_entry(book: _Book, entry: OrderEntry) -> None:
+    sent, steps, before = book.outcomes.cause_of(entry), book.outcomes.steps_of(entry), book.open()
     _check_sums(book, entry)
-    if sent is None:
+    book.blind = book.blind or sent is None or entry.decided_at < book.history.kept_since.get(topics.inbound.name, 0)
+    if sent is None or book.blind:
         book.findings.cannot_tell(Rule.ORDER)
         return
     try:
@@ -122,7 +126,9 @@ def _check_entry(book: _Book, entry: OrderEntry, outcomes: Outcomes) -> None:
         elif isinstance(sent.record, Receipt):
             _check_receipt(book, entry, sent.record, steps, before)
     except Compacted:
+        book.blind = True
         book.findings.cannot_tell(Rule.ORDER)
+        return
     book.expect(entry, "status", book.status(), entry.status)
 
 
@@ -199,6 +205,7 @@ def _place(book: _Book, entry: OrderEntry, line: OrderLine) -> None:
 
 def _check_receipt(book: _Book, entry: OrderEntry, receipt: Receipt, steps: list[Step], before: Counter[_At]) -> None:
     _check_told(book, entry, steps, before)
+    book.expect(entry, "effect", "APPLIED", entry.effect)
     put_away = [step for step in steps if step.kind == "PUT_AWAY"]
     _check_received(book, entry, put_away)
     _check_delivered(book, entry, receipt, put_away)
@@ -233,12 +240,7 @@ def _check_delivered(book: _Book, entry: OrderEntry, receipt: Receipt, put_away:
             book.expect(entry, f"PUT_AWAY of delivery line {line.line}", f"{line.quantity} {line.uom}", "none")
     for step in left:
         book.expect(entry, "PUT_AWAY of nothing delivered", "none", f"{step.quantity} at {step.key}")
-    raised = {one.event_id for one in book.history.raised if _repeats(one.kind) and one.source == entry.source}
-    book.expect(entry, "exceptions for repeated delivery lines", repeated, len(raised))
-
-
-def _repeats(kind: str) -> bool:
-    return kind == "REPEATED_DELIVERY_NOTE"
+    book.expect(entry, "exceptions for repeated delivery lines", repeated, book.outcomes.repeats_of(entry))
 
 
 def _is_of(book: _Book, entry: OrderEntry, step: Step, line: ReceiptLine) -> bool:

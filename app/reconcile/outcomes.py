@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from agents import topics
-from app.reconcile.history import AnyEntry, Entry, History, Notice, Posting, Sent, Step, Trigger
+from app.reconcile.history import AnyEntry, Entry, History, Notice, Place, Posting, Raised, Sent, Step, Trigger
 
 
 class _Output(Protocol):
@@ -32,6 +32,14 @@ def _by_event(outputs: Iterable[O]) -> dict[str, list[O]]:
     return dict(found)
 
 
+def _repeats(raised: Iterable[Raised]) -> dict[Place, set[str]]:
+    found: defaultdict[Place, set[str]] = defaultdict(set)
+    for one in raised:
+        if one.kind == "REPEATED_DELIVERY_NOTE":
+            found[one.source].add(one.event_id)
+    return dict(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """Look-ups over a history; of an output that was found twice, the last."""
@@ -41,6 +49,7 @@ class Outcomes:
     notices: dict[str, list[Notice]]
     triggers: dict[str, list[Trigger]]
     steps: dict[str, list[Sent]]
+    repeated: dict[Place, set[str]]
     entries: dict[str, Entry] = field(repr=False)
 
     @classmethod
@@ -52,6 +61,7 @@ class Outcomes:
             _by_event(history.notices),
             _by_event(history.triggers),
             _by_event(inbound),
+            _repeats(history.raised),
             {prefix_of(entry.event_id): entry for entry in history.entries},
         )
 
@@ -68,6 +78,10 @@ class Outcomes:
         """What it told other positions."""
         sent = self.steps.get(prefix_of(entry.event_id), [])
         return [one.record for one in sent if isinstance(one.record, Step)]
+
+    def repeats_of(self, entry: AnyEntry) -> int:
+        """How many of its event's delivery lines were raised as seen before."""
+        return len(self.repeated.get(entry.source, ()))
 
     def cause_of(self, entry: AnyEntry) -> Sent | None:
         """The event that ``entry`` applied; None where retention removed it, or it never was."""

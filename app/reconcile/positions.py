@@ -12,7 +12,7 @@ from app.reconcile.amounts import check_amounts
 from app.reconcile.book import Book
 from app.reconcile.effects import check_effects, remember
 from app.reconcile.findings import Findings, Rule
-from app.reconcile.history import AnyEntry, Compacted, Entry, History, PositionRow
+from app.reconcile.history import AnyEntry, Compacted, Entry, PositionRow
 from app.reconcile.outcomes import Outcomes
 from app.reconcile.triggers import check_triggers
 from app.reconcile.turn import Turn
@@ -47,9 +47,9 @@ def check_numbers(key: str, ledger: Sequence[AnyEntry], findings: Findings, posi
     return next(place for place, number in enumerate([*numbers, None]) if number != place + 1)
 
 
-def check_positions(history: History, findings: Findings) -> dict[str, Book]:
+def check_positions(outcomes: Outcomes, findings: Findings) -> dict[str, Book]:
     """Every position's ledger from end to end, then its row. Returns the books as they stand at the end."""
-    outcomes, books = Outcomes.of(history), {}
+    history, books = outcomes.history, {}
     for key, ledger in by_key(history.entries).items():
         sound = check_numbers(key, ledger, findings, key)
         books[key] = _walk(key, ledger[:sound], outcomes, findings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from agents import topics
 from app.reconcile.findings import Rule
 from app.reconcile.history import Policy, Trigger
 from app.reconcile.turn import Turn
@@ -27,6 +28,10 @@ class Expected(NamedTuple):
 
 def check_triggers(turn: Turn) -> None:
     """The triggers of one entry, which the book has already taken over. Raises ``Compacted``."""
+    if turn.cause is None or turn.may_lack(turn.entry, topics.triggers.name):
+        turn.findings.cannot_tell(Rule.TRIGGER)
+        _catch_up(turn)
+        return
     requested = _left_requested(turn)
     expected = _next(turn, turn.policy(), requested)
     if expected is not None and expected.status == "OPEN":
@@ -34,6 +39,15 @@ def check_triggers(turn: Turn) -> None:
     _compare(turn, expected)
     after = requested if expected is None else expected.quantity if expected.status == "OPEN" else 0
     turn.expect(Rule.TRIGGER, "requested", after, turn.entry.requested)
+
+
+def _catch_up(turn: Turn) -> None:
+    """Count the episodes on where what is left of an entry does not say whether it had to open one."""
+    opened = [trigger.trigger_id for trigger in turn.triggers if trigger.status == "OPEN"]
+    if opened:
+        turn.book.episode = int(opened[0].rpartition("#")[2])
+    elif turn.entry.requested > 0 and turn.entry.requested_change:
+        turn.book.episode += 1
 
 
 def _left_requested(turn: Turn) -> int:

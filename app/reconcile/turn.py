@@ -51,6 +51,11 @@ class Turn:
         stands = self.entry if self.original is None or self.original.kind == "COUNT" else self.original
         return stands.occurred_at, stands.causation_id
 
+    def may_lack(self, entry: Entry, *names: str) -> bool:
+        """Whether retention may have removed what ``entry`` put out to these topics."""
+        kept_since = self._outcomes.history.kept_since
+        return any(entry.decided_at < kept_since.get(name, 0) for name in names)
+
     def cause_of(self, entry: Entry) -> Step | None:
         """The event of another entry; None where retention removed it."""
         sent = self._outcomes.cause_of(entry)

@@ -23,7 +23,7 @@ Mark = tuple[int, str]
 PARTITIONS = 2
 START = int(datetime(2026, 3, 2, 6, tzinfo=UTC).timestamp() * 1000)
 MINUTE = 60_000
-VERSION = "items@4,locations@3,item-locations@6,suppliers@1,cost-centers@1"
+VERSION = "items@2,locations@3,item-locations@5,suppliers@1,cost-centers@1"
 CURRENCY = "EUR"
 BOX = 10
 
@@ -173,11 +173,25 @@ class Bookkeeper:
 
     # --- events ---
 
-    def usage(self, key: str, quantity: int, lot: str = "L1", owner: str | None = None, **more: Any) -> Row:
+    def usage(self, key: str, quantity: int, lot: str | None = "L1", owner: str | None = None, **more: Any) -> Row:
+        """Without a lot, what expires first is taken first."""
         record = self._event(key, quantity=quantity, uom="EA", cost_center="CC-1", lot=lot, **more)
         row = self._publish(USAGE, record)
-        self._apply(row, "USAGE", Effect({(lot, owner): -self._base(record)}, use=self._base(record)))
+        taken = self._first_out(key, quantity) if lot is None else {(lot, owner): quantity}
+        self._apply(row, "USAGE", Effect({key: -part for key, part in taken.items()}, use=quantity))
         return row
+
+    def _first_out(self, key: str, quantity: int) -> dict[LotKey, int]:
+        position, today = self._position(key), datetime.fromtimestamp(self._now() / 1000, UTC).date()
+        usable = [(position.expiries[lot] or date.max, lot[0], balance) for lot, balance in position.balances().items()]
+        taken: dict[LotKey, int] = {}
+        for _, lot, balance in sorted(one for one in usable if one[0] >= today and one[2] > 0):
+            if quantity:
+                taken[lot, None] = min(quantity, balance)
+                quantity -= taken[lot, None]
+        if quantity:
+            taken["UNKNOWN", None] = taken.get(("UNKNOWN", None), 0) + quantity
+        return taken
 
     def reverse_usage(self, original: Row) -> Row:
         usage = _record(original)
@@ -236,17 +250,22 @@ class Bookkeeper:
         self._apply(row, "TRANSFER_IN", Effect({(lot, None): quantity}, value_in=part), in_transit=-quantity)
 
     def order(self, po_number: str, key: str, boxes: int, revision: int = 1, trigger_id: str | None = None) -> Row:
-        """The one line of a purchase order, in boxes."""
+        """The one line of a purchase order, in boxes; an older revision than the last one changes nothing."""
         facility, location, item = key.split("|")
         line = {"line": 1, "item": item, "facility": facility, "location": location, "quantity": boxes, "uom": "BX"}
         lines = [{**line, "unit_price": Decimal("4.0000"), "trigger_id": trigger_id, "due_date": None}]
         more = {"status": "OPEN", "order_type": "STOCK", "supplier": SUPPLIER, "currency": CURRENCY}
         record = {**self._envelope(), "po_number": po_number, "revision": revision, **more, "lines": lines}
         row = self.log.append(ORDERS, po_number, self._now(), record=record)
-        order = self.orders.setdefault(po_number, {"number": 0, "key": key, "ordered": 0, "received": 0})
-        change = boxes * BOX - order["ordered"]
-        order["ordered"] += change
-        told = self._told(row, [self._step("ORDERED", key, change, record, trigger_id=trigger_id, po_number=po_number)])
+        order = self.orders.setdefault(po_number, {"number": 0, "key": key, "ordered": 0, "received": 0, "revision": 0})
+        if revision <= order["revision"]:
+            self._order_entry(row, "ORDER", po_number, 0, 0, [])
+            return row
+        was, change = max(order["ordered"] - order["received"], 0), boxes * BOX - order["ordered"]
+        order["ordered"], order["revision"] = boxes * BOX, revision
+        told_change = max(order["ordered"] - order["received"], 0) - was
+        answers = {"trigger_id": trigger_id, "po_number": po_number}
+        told = self._told(row, [self._step("ORDERED", key, told_change, record, **answers)])
         self._order_entry(row, "ORDER", po_number, change, 0, told)
         self._deliver(told)
         return row
@@ -435,7 +454,7 @@ class Bookkeeper:
             outputs.append((INBOUND, effect.sends))
         self._replenish(row, position, outputs)
         named = [(topic, {**output, "event_id": _output_id(row, n)}) for n, (topic, output) in enumerate(outputs, 1)]
-        changed = any(lot["change"] for lot in lots) or not lots or kind == "COUNT"
+        changed = any(lot["change"] for lot in lots) or not lots
         self.log.append(
             LEDGER,
             position.key,
@@ -445,7 +464,7 @@ class Bookkeeper:
                 **_where(position.key),
                 "number": position.number,
                 "kind": kind,
-                "effect": "APPLIED" if changed else "BEFORE_COUNT",
+                "effect": self._effect_of_count(position, mark) if kind == "COUNT" else _effect(changed),
                 **_source(row),
                 "lots": lots,
                 "requested_change": position.requested - requested,
@@ -468,6 +487,14 @@ class Bookkeeper:
                 self.log.append(topic, position.key, self._now(), record=output)
         self._deliver([output for topic, output in named if topic == INBOUND])
 
+    def _effect_of_count(self, position: Position, mark: Mark) -> str:
+        """A count with a later one of each of its lots says nothing new."""
+        own = [lot for of, lot, _ in position.counts if of == mark]
+        later = [
+            any(of > mark and covered in (lot, None) for of, covered, _ in position.counts if of != mark) for lot in own
+        ]
+        return "SUPERSEDED" if all(later) else "APPLIED"
+
     def _lot(self, position: Position, lot: LotKey, before: int) -> Record:
         balance = position.balance(lot)
         what = {"lot": lot[0], "owner": lot[1], "expiry_date": position.expiries[lot]}
@@ -486,9 +513,11 @@ class Bookkeeper:
         else:
             outputs.append((POSTINGS, self._posting(row, position, "CONSUMPTION", used, amount, effect.reverses)))
             position.value -= amount
-            if moved != -used:
-                outputs.append((POSTINGS, self._posting(row, position, "ADJUSTMENT", -used, -amount, effect.reverses)))
-                position.value += amount
+            seen = -used - moved  # by a count, before it was told
+            if seen:
+                offset = cents(amount * seen / used)
+                outputs.append((POSTINGS, self._posting(row, position, "ADJUSTMENT", seen, offset, effect.reverses)))
+                position.value -= offset
         effect.use_amount = amount
 
     def _post_variance(
@@ -547,9 +576,10 @@ class Bookkeeper:
         if not order["received"]:
             order["status"] = "OPEN" if order["ordered"] else "UNANNOUNCED"
         change = {"line": 1, "ordered_change": ordered, "received_change": received, "open_quantity": left}
-        what = {"po_number": key, "number": order["number"], "kind": kind, "effect": "APPLIED", **_source(row)}
+        effect = "APPLIED" if told else "SUPERSEDED"
+        what = {"po_number": key, "number": order["number"], "kind": kind, "effect": effect, **_source(row)}
         caused = [f"{INBOUND}:{step['event_id']}" for step in told]
-        more = {"lines": [change], "status": order["status"], "caused": caused}
+        more = {"lines": [change] if told else [], "status": order["status"], "caused": caused}
         self.log.append(ORDER_LEDGER, key, self._now(), record={**self._caused(row, 0), **what, **more})
 
     def _raise(self, row: Row, kind: str, *, applied: bool, name: str) -> None:
@@ -584,6 +614,10 @@ class Bookkeeper:
         for key, levels in LEVELS.items():
             record = {**_DEFAULTS[ITEM_LOCATIONS], **_where(key), **levels}
             self.log.append(ITEM_LOCATIONS, key, START, 0, record=record)
+
+
+def _effect(changed: bool) -> str:
+    return "APPLIED" if changed else "BEFORE_COUNT"
 
 
 def _record(row: Row) -> Record:

@@ -22,6 +22,8 @@ def a_day() -> Bookkeeper:
     books.repeat(first)
     books.repeat(first, quantity=8)
     books.usage(WARD_GLOVES, 20)
+    books.usage(STORE_GLOVES, 310, lot=None)
+    books.move("RETURN", STORE_GLOVES, 310)
     books.garbage()
     books.receive("PO-1", 3, "L2", date(2026, 3, 1))
     books.reverse_usage(first)
@@ -39,6 +41,8 @@ def a_day() -> Bookkeeper:
     books.usage(WARD_STENTS, 1, lot="S9")
     trigger = books.positions[WARD_STENTS].episode
     books.order("PO-2", WARD_STENTS, 1, trigger_id=f"{WARD_STENTS}#{trigger}")
+    books.order("PO-2", WARD_STENTS, 2, revision=2)
+    books.order("PO-2", WARD_STENTS, 5, revision=1)
     books.receive("PO-2", 1, "S9")
     books.usage(WARD_STENTS, BOX)
     books.count(WARD_STENTS, {"S9": 9}, full=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,13 @@ import orjson
 import pytest
 
 from app.reconcile import Kind, Rule
+from app.reconcile.check import check
+from app.reconcile.findings import KEPT, Findings
 from app.reconcile.report import Report
 from tests.reconcile import books as b
 from tests.reconcile.books import Bookkeeper, Log, Row
-from tests.reconcile.conftest import STORE_GLOVES, WARD_GLOVES
-from tests.reconcile.pure import report_on
+from tests.reconcile.conftest import STORE_GLOVES, WARD_GLOVES, a_day
+from tests.reconcile.pure import NOW, history_of, report_on
 
 Spoil = Callable[[Log], Any]
 
@@ -192,6 +195,8 @@ SPOILED: dict[str, tuple[Spoil, Kind, Rule]] = {
         alter_row(b.ORDER_ROWS, "PO-1", lambda row: row["lines"][0].update(open=3)), WRONG, Rule.TABLE),
     "an order's status in the table": (alter_row(b.ORDER_ROWS, "PO-1", put(status="OPEN")), WRONG, Rule.TABLE),
     # quantities
+    "a supplier's lot taken for our own": (
+        alter(b.LEDGER, lot(owner=None), kind="USAGE", item=b.STENT, location="OR-1"), WRONG, Rule.LOT),
     "a quantity in boxes taken for pieces": (alter(b.LEDGER, shift("on_hand", by=18), kind="ISSUE"), WRONG,
                                              Rule.QUANTITY),
     "a lot that the event did not name": (alter(b.LEDGER, lot(lot="L2"), kind="RETURN"), WRONG, Rule.LOT),
@@ -241,6 +246,16 @@ SPOILED: dict[str, tuple[Spoil, Kind, Rule]] = {
     "a receipt put away twice": (double(b.INBOUND, kind="PUT_AWAY"), DOUBLED, Rule.CAUSED),
     "a receipt that clears too much": (
         alter(b.INBOUND, add("on_order_cleared", 1), kind="PUT_AWAY"), WRONG, Rule.ORDER),
+    "an order of another quantity": (
+        alter(b.ORDER_LEDGER, lambda record: record["lines"][0].update(ordered_change=61, open_quantity=61)),
+        WRONG, Rule.ORDER),
+    "an order that answers another trigger": (
+        alter(b.INBOUND, put(trigger_id="H1|X|Y#9"), po_number="PO-2"), WRONG, Rule.ORDER),
+    "an older revision applied": (alter(b.ORDER_LEDGER, put(effect="APPLIED"), effect="SUPERSEDED"), WRONG, Rule.ORDER),
+    "an order of another status": (alter(b.ORDER_LEDGER, put(status="OPEN"), kind="RECEIPT"), WRONG, Rule.ORDER),
+    "a receipt put away somewhere else": (alter(b.INBOUND, put(location="OR-1"), kind="PUT_AWAY"), WRONG, Rule.ORDER),
+    "a receipt of another lot": (alter(b.INBOUND, put(lot="L7"), kind="PUT_AWAY"), WRONG, Rule.ORDER),
+    "a receipt at another price": (alter(b.INBOUND, add("amount", Decimal(1)), kind="PUT_AWAY"), WRONG, Rule.ORDER),
     "an order's sums": (
         alter(b.ORDER_LEDGER, lambda record: record["lines"][0].update(open_quantity=1)), WRONG, Rule.SUMS),
 }  # fmt: skip
@@ -248,8 +263,6 @@ SPOILED: dict[str, tuple[Spoil, Kind, Rule]] = {
 
 @pytest.fixture(scope="module")
 def settled() -> Log:
-    from tests.reconcile.conftest import a_day
-
     return a_day().settle()
 
 
@@ -294,3 +307,88 @@ def test_entries_behind_a_gap_are_unverifiable_and_not_wrong(books: Bookkeeper) 
 def test_positions_below_their_reorder_level_are_counted(books: Bookkeeper) -> None:
     """The theatre holds 25 of par 30, the store 40-odd of a point of 40; consigned stents have no level here."""
     assert report_on(books.settle()).positions_below == 2
+
+
+# --- master data as of a decision ---
+
+
+def test_an_entry_is_judged_by_the_master_data_that_it_saw(books: Bookkeeper) -> None:
+    log = books.settle()
+    for row in list(log.rows[b.ITEM_LOCATIONS]):  # from now on nothing is replenished before it has run out
+        again(log, row, policy="MIN_MAX", min_quantity=-1_000, max_quantity=0)
+    report = report_on(log)
+    assert (report.differences, report.positions_below) == ((), 0)
+
+
+def test_an_entry_is_not_judged_by_the_master_data_before_what_it_saw(books: Bookkeeper) -> None:
+    for row in list(books.log.rows[b.ITEM_LOCATIONS]):
+        again(books.log, row)
+    log = books.settle()
+    for row in log.rows[b.ITEM_LOCATIONS][: len(b.LEVELS)]:
+        assert row.record is not None
+        row.record.update(policy="MIN_MAX", min_quantity=-1_000, max_quantity=0)
+    for record in (*log.records(b.LEDGER), *log.records(b.ORDER_LEDGER)):
+        record["master_version"] = f"items@2,item-locations@{2 * len(b.LEVELS)}"
+    assert report_on(log).ok
+
+
+def test_what_compaction_removed_is_unverifiable_and_not_wrong(books: Bookkeeper) -> None:
+    log = books.settle()
+    for row in list(log.rows[b.ITEMS]):
+        again(log, row)
+        log.rows[b.ITEMS].remove(row)
+    report = report_on(log)
+    assert report.differences == ()
+    assert report.unverifiable["quantity"] > 0
+
+
+def test_a_unit_that_the_item_never_had_is_wrong_where_nothing_was_compacted(books: Bookkeeper) -> None:
+    log = books.settle()
+    for record in log.records(b.ITEMS):
+        record["conversions"] = []
+    assert Rule.QUANTITY in {found.rule for found in report_on(log).differences}
+
+
+# --- what may be gone ---
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("kept", [(b.LEDGER, b.ORDER_LEDGER), (b.LEDGER, b.ORDER_LEDGER, b.INBOUND, b.POSTINGS)])
+def test_what_retention_removed_is_unverifiable_and_not_wrong(share: float, kept: tuple[str, ...]) -> None:
+    log = a_day().settle()
+    cut = int(b.START + share * 45 * b.MINUTE)
+    history = history_of(kept_after(log, cut, kept))
+    history.low = dict.fromkeys(log.ends, 10000)
+    history.kept_since = {topic: cut for topic in log.rows if topic not in kept}
+    report = check(history, NOW)
+    assert report.differences == (), shown(report)
+    assert sum(report.unverifiable.values()) > 0
+
+
+def kept_after(log: Log, cut: int, kept: tuple[str, ...]) -> Log:
+    """What is left when retention removed all before ``cut``, but for compacted topics and those in ``kept``."""
+    left = deepcopy(log)
+    for topic, rows in left.rows.items():
+        if topic not in kept and not topic.startswith("master.") and not topic.endswith("-changelog"):
+            left.rows[topic] = [row for row in rows if row.timestamp >= cut]
+    return left
+
+
+def test_what_expires_later_may_not_be_taken_first() -> None:
+    books = Bookkeeper()
+    books.order("PO-1", WARD_GLOVES, 6)
+    books.receive("PO-1", 2, "LATE", date(2027, 2, 1))
+    books.receive("PO-1", 2, "SOON", date(2026, 4, 1))
+    books.receive("PO-1", 2, "GONE", date(2026, 3, 1))
+    books.usage(WARD_GLOVES, 5, lot=None)
+    log = books.settle()
+    assert report_on(log).ok
+    alter(b.LEDGER, lot(lot="LATE", expiry_date=date(2027, 2, 1)), kind="USAGE")(log)
+    assert Rule.LOT in {found.rule for found in report_on(log).differences}
+
+
+def test_differences_are_counted_in_full_and_kept_up_to_a_cap() -> None:
+    findings = Findings()
+    for number in range(KEPT + 5):
+        findings.lost(Rule.CAUSED, "a posting", number, 1)
+    assert (findings.total(Kind.LOST), len(findings.kept)) == (KEPT + 5, KEPT)
