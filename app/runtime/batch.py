@@ -120,7 +120,8 @@ class Work:
     outputs: list[Outgoing] = field(default_factory=list)
     releases: list[tuple[Home, str]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    failures: int = 0  # agent errors in a row
+    failures: int = 0  # agent errors in a row, up to now
+    longest_failure: int = 0  # the most there were in a row
 
     def stamp(self, timestamp: int) -> int:
         """The record timestamp of what follows from an event of ``timestamp``: the event's own, as far as it is sane.
@@ -232,6 +233,7 @@ class Batch:
         work = self._work
         work.roll_back(mark)
         work.failures += 1
+        work.longest_failure = max(work.longest_failure, work.failures)
         detail = "".join(traceback.format_exception(error))
         work.dead.append(event.dead_letter(work.pipeline, Reason.AGENT_ERROR, detail))
         if event.digest is not None:

@@ -295,7 +295,7 @@ class Engine:
         while events:
             for agent, part in self._parts(events):
                 self._dispatcher.run(agent.name, Batch(agent, part, work))
-            if work.failures >= self.settings.max_failures:
+            if work.longest_failure >= self.settings.max_failures:
                 raise AgentsKeepFailing(self._failing(work))
             events = self._decoding.returned(self._released(work), work)
 
@@ -311,7 +311,7 @@ class Engine:
     def _failing(self, work: Work) -> str:
         last = work.dead[-1]
         return (
-            f"pipeline {self.pipeline.name}: {work.failures} events in a row ended in AGENT_ERROR, the last at "
+            f"pipeline {self.pipeline.name}: {work.longest_failure} events in a row ended in AGENT_ERROR, the last at "
             f"{last.topic}/{last.partition}/{last.offset}; stopped before more are lost to the dead letters. Cause:\n"
             f"{last.detail}"
         )
