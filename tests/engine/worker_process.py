@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import faust
 from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
@@ -39,6 +40,10 @@ def dying_at(point: str, after: int) -> Failpoint:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return failpoint
+
+
+def no_pages(_worker: Worker, _app: faust.App) -> None:
+    """Only what Faust serves itself."""
 
 
 def build(options: dict[str, Any]) -> Worker:
@@ -76,7 +81,7 @@ def build(options: dict[str, Any]) -> Worker:
         Metrics(CollectorRegistry()),
         SystemClock(),
         failpoint,
-        lambda worker, app: None,
+        no_pages,
     )
 
 

@@ -1,0 +1,94 @@
+"""Topics on a real Kafka, for tests: made, written to, read to their end. Shares nothing with the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+WITHIN_S = 30.0
+
+Place = tuple[str, int]  # topic, partition
+
+
+class Broker:
+    """What a test asks of the cluster at ``bootstrap_servers``. Every call blocks until the broker has answered."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.client: dict[str, Any] = {"bootstrap.servers": bootstrap_servers}
+        self.admin = AdminClient(self.client)
+        self.producer = Producer({**self.client, "partitioner": "murmur2_random", "linger.ms": 0})
+
+    def create(self, sizes: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
+        """Make topics; ``sizes``: name -> partitions."""
+        new = [NewTopic(name, num_partitions=size, config=dict(config or {})) for name, size in sizes.items()]
+        for future in self.admin.create_topics(new).values():
+            future.result(WITHIN_S)
+
+    def delete(self, names: Iterable[str]) -> None:
+        for future in self.admin.delete_topics(list(names)).values():
+            future.result(WITHIN_S)
+
+    def ends(
+        self, places: Iterable[Place], isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
+    ) -> dict[Place, int]:
+        """The high watermark of each partition, or with READ_COMMITTED its last stable offset."""
+        asked = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in places}
+        answers = self.admin.list_offsets(asked, isolation_level=isolation)
+        return {(tp.topic, tp.partition): future.result(WITHIN_S).offset for tp, future in answers.items()}
+
+    def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
+        """Offsets that ``group`` has committed; -1001 where there is none."""
+        consumer = Consumer({**self.client, "group.id": group})
+        try:
+            answer = consumer.committed([TopicPartition(*place) for place in places], timeout=WITHIN_S)
+        finally:
+            consumer.close()
+        return {(tp.topic, tp.partition): tp.offset for tp in answer}
+
+    def read(self, places: Sequence[Place]) -> list[Message]:
+        """All committed messages of these partitions, one after the other, up to the high watermark of this moment."""
+        ends = {place: end for place, end in self.ends(places).items() if end}
+        found: dict[Place, list[Message]] = {place: [] for place in places}
+        consumer = Consumer(
+            {
+                **self.client,
+                "group.id": "tests",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        try:
+            consumer.assign([TopicPartition(topic, number, 0) for topic, number in ends])
+            _fill(consumer, ends, found)
+        finally:
+            consumer.close()
+        return [message for place in places for message in found[place]]
+
+    def partitions_of(self, topic: str) -> list[Place]:
+        return [
+            (topic, number) for number in range(len(self.admin.list_topics(topic, WITHIN_S).topics[topic].partitions))
+        ]
+
+    def read_topic(self, topic: str) -> list[Message]:
+        return self.read(self.partitions_of(topic))
+
+
+def _fill(consumer: Consumer, ends: Mapping[Place, int], found: Mapping[Place, list[Message]]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    unread = set(ends)
+    while unread:
+        assert time.monotonic() < deadline, f"a hanging transaction? not read to the end: {sorted(unread)}"
+        for message in consumer.consume(1000, 0.02):
+            place = (message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                found[place].append(message)
+            elif error.code() == KafkaError._PARTITION_EOF and (message.offset() or 0) >= ends[place]:
+                unread.discard(place)
