@@ -169,7 +169,7 @@ def _check_order(book: _Book, entry: OrderEntry, order: Order, steps: list[Step]
         book.expect(entry, "lines and steps of an older revision", (0, 0), (len(entry.lines), len(steps)))
         return
     wanted = {line.line: line for line in order.lines} if order.status == "OPEN" else {}
-    expected = Counter({line.trigger_id: 1 for line in wanted.values() if _answers(book, line)})
+    expected = Counter(line.trigger_id for line in wanted.values() if _answers(book, line))
     book.revision, book.order_type, book.currency = order.revision, order.order_type, order.currency
     book.cancelled = order.status == "CANCELLED"
     for line in wanted.values():
