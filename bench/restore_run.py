@@ -12,6 +12,7 @@ from app.runtime.home import Home
 from app.runtime.kafka_log import KafkaLog
 from app.runtime.state.restore import Restorer
 from app.runtime.state.store import StoreResources
+from app.runtime.worker import spare_the_collector
 from bench.job import TABLE
 from bench.order import Order, answer, kafka_settings
 from bench.stopwatch import Stopwatch
@@ -64,6 +65,7 @@ def restore(order: Order, restorer: Restorer, log: KafkaLog) -> Restored:
 
 def main() -> int:
     order = Order.read()
+    spare_the_collector()
     restorer = build(order, Stopwatch(order.messages)).restorer  # a worker's, with the threads that it has
     restored = restore(order, restorer, KafkaLog(kafka_settings(order.settings()), no_failpoint))
     answer(restored)

@@ -32,11 +32,11 @@ log = structlog.get_logger(__name__)
 _ASK_S = 15.0  # for metadata-like questions; longer than a dead worker's transaction may pin offsets
 _RETRY_S = 0.1
 _REPLAY_CHUNK = 10_000
-_POLL_S = 0.2
+_REPLAY_POLL_S = 0.05
 _ENDS_EVERY_S = 0.5
 
 # A dead letter is larger than the message it holds, which may be as large as the broker takes by default (1 MiB).
-PRODUCED_MAX_BYTES = 8 << 20
+PRODUCED_MAX_BYTES = 2 << 20
 
 # Found by measuring restores: deep queues and large fetches, so that the network never waits for Python.
 REPLAY_CONFIG: Mapping[str, Any] = {
@@ -429,43 +429,44 @@ class KafkaReplay:
         cancelled: Callable[[], bool],
     ) -> None:
         self._client = client
-        self._positions = dict(start)
+        self._start = dict(start)
         self._targets = targets
         self._cancelled = cancelled
+        self._left = sum(max(0, targets[tp] - offset) for tp, offset in start.items())
 
     def remaining(self) -> int:
-        return sum(max(0, self._targets[tp] - position) for tp, position in self._positions.items())
+        return max(0, self._left)
 
     def chunks(self) -> Iterator[Sequence[Message]]:
-        todo = {tp for tp, position in self._positions.items() if position < self._targets[tp]}
+        todo = {tp for tp, offset in self._start.items() if offset < self._targets[tp]}
         if not todo:
             return
         consumer = Consumer({**self._client, **REPLAY_CONFIG, "group.id": "replay"})
         try:
-            consumer.assign([_kafka(tp, self._positions[tp]) for tp in todo])
+            consumer.assign([_kafka(tp, self._start[tp]) for tp in todo])
             while todo and not self._cancelled():
-                messages, ended = self._read(consumer)
+                polled = consumer.consume(_REPLAY_CHUNK, _REPLAY_POLL_S)
+                messages = [message for message in polled if message.error() is None]
                 if messages:
-                    yield messages
-                todo -= ended
+                    self._left -= len(messages)
+                    yield cast(list[Message], messages)
+                if len(messages) < len(polled):
+                    todo -= self._ended(polled)
         finally:
             consumer.close()
 
-    def _read(self, consumer: Consumer) -> tuple[list[Message], set[TopicPartition]]:
-        messages: list[Message] = []
-        ended: set[TopicPartition] = set()
-        for message in consumer.consume(_REPLAY_CHUNK, _POLL_S):
-            error = message.error()
-            tp = TopicPartition(message.topic() or "", message.partition() or 0)
+    def _ended(self, polled: Iterable[KafkaMessage]) -> set[TopicPartition]:
+        """Partitions whose end was reached and lies at the target or beyond. Raises what the others report."""
+        ended = set()
+        for message in polled:
+            error, tp = message.error(), TopicPartition(message.topic() or "", message.partition() or 0)
             if error is None:
-                messages.append(cast(Message, message))
-                self._positions[tp] = (message.offset() or 0) + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._positions[tp] = max(self._positions[tp], message.offset() or 0)
+                continue
+            if error.code() == KafkaError._PARTITION_EOF:
                 if (message.offset() or 0) >= self._targets[tp]:
                     ended.add(tp)
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise OffsetOutOfRange(f"{tp.topic}/{tp.partition}: {error.str()}")
             elif not error.retriable():
                 raise LogUnavailable(error.str())
-        return messages, ended
+        return ended

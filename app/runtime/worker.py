@@ -203,7 +203,7 @@ class Worker:
 
     def run(self) -> int:
         """Blocks. Returns the exit code: 0 after a graceful stop, 1 after a failure."""
-        _spare_the_collector()
+        spare_the_collector()
         return asyncio.run(self._run())
 
     async def _run(self) -> int:
@@ -294,7 +294,7 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """A batch holds some 100,000 objects until it commits, none of them in a cycle; by default Python's cycle collector
     walks them over and over, for a quarter of a worker's time."""
     gc.collect()
