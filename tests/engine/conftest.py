@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from app.embedded import Addresses
-from tests.engine.rigs import KafkaRig, MemoryRig, Rig
+from tests.engine.rigs import KafkaRig, MemoryRig, Rig, sizes
 from tests.engine.tally import JsonCodec, tally
 from tests.engine.topics import Broker
 
@@ -35,9 +35,12 @@ def broker(cluster: Addresses) -> Broker:
 @pytest.fixture
 def kafka_rig(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> Iterator[MakeKafkaRig]:
     with ExitStack() as opened:
+        broker: Broker = request.getfixturevalue("broker")
+        topics = sizes(tally(unique))
+        broker.create(topics)
+        opened.callback(broker.delete, topics)
 
         def make(**arguments: Any) -> KafkaRig:
-            broker = request.getfixturevalue("broker")
             rig = KafkaRig(broker, tally(unique), JsonCodec(), tmp_path / "state", **arguments)
             opened.callback(rig.close)
             return rig

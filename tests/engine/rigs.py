@@ -93,6 +93,11 @@ class Rig(Protocol):
     def close(self) -> None: ...
 
 
+def sizes(tally: Tally, partitions: int = PARTITIONS) -> dict[str, int]:
+    """The tally pipeline's topics, with their number of partitions."""
+    return dict.fromkeys(tally.topic_names, partitions) | {tally.accounts.topic.name: 1}
+
+
 def publish(
     rig: Rig, topic: Topic, record: Any, *, timestamp: int | None = None, headers: Headers | None = None
 ) -> None:
@@ -161,7 +166,7 @@ class ShiftedClock:
 
 
 class KafkaRig:
-    """A worker on a real Kafka, stepped by hand in the test's thread; its topics are made, and deleted on ``close``.
+    """A worker on a real Kafka, stepped by hand in the test's thread. Its topics are there already.
 
     ``wrap`` may put something between the engine and its log; ``kafka`` overrides fields of ``KafkaSettings``.
     """
@@ -188,8 +193,6 @@ class KafkaRig:
         self._kafka = {"transactional_id": f"{tally.pipeline.name}-0", **(kafka or {})}
         self._failpoint = failpoint
         self._wrap = wrap
-        self._sizes = dict.fromkeys(tally.topic_names, self._settings["partitions"]) | {tally.accounts.topic.name: 1}
-        self.broker.create(self._sizes)
         self.start()
 
     def start(self) -> None:
@@ -231,7 +234,6 @@ class KafkaRig:
 
     def close(self) -> None:
         self.stop()
-        self.broker.delete(self._sizes)
 
     def publish_raw(
         self,
@@ -259,13 +261,14 @@ class KafkaRig:
         until(lambda: not self.step() and self._is_drained() and not self.step(), "all worked")
 
     def _is_drained(self) -> bool:
-        names = [*self.tally.pipeline.inputs, self.tally.accounts.topic.name]
-        ends = self.broker.ends((name, number) for name in names for number in range(self._sizes[name]))
-        master_end = ends.pop((self.tally.accounts.topic.name, 0))
+        master = (self.tally.accounts.topic.name, 0)
+        ends = self.broker.ends([*self.engine.positions(), master])
+        master_end = ends.pop(master)
         homes = list(self.engine.homes.values())
         return (
-            self.engine.positions() == ends
+            bool(homes)
             and all(home.ready for home in homes)
+            and self.engine.positions() == ends
             and self.tally.accounts.version == master_end
         )
 
