@@ -7,6 +7,7 @@ from enum import StrEnum
 
 
 class Point(StrEnum):
+    BEFORE_PRODUCE = "before_produce"  # the agents are done, the broker knows nothing of it yet
     AFTER_PRODUCE = "after_produce"  # outputs and changelogs are with the broker, nothing is committed
     AFTER_SEND_OFFSETS = "after_send_offsets"  # offsets are in the transaction, it is still open
     AFTER_COMMIT = "after_commit"  # committed in Kafka, not yet in RocksDB

@@ -312,6 +312,7 @@ class KafkaLog:
         producer = self._producer
         assert producer is not None, "subscribe first"
         reached: dict[TopicPartition, int] = {}
+        self._failpoint(Point.BEFORE_PRODUCE)
         self._attempt(producer.begin_transaction)
         self._produce(producer, outputs)
         self._produce_changes(producer, changes, reached)
