@@ -7,6 +7,7 @@ expires first goes first, of what has not expired, and what no lot covers comes 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -49,37 +50,43 @@ def expected_owner(turn: Turn) -> str | None:
     return policy.consignor or (item.supplier if item else None)
 
 
-def _check_taken(turn: Turn, cause: Step, quantity: int, found: list[LotKey]) -> None:
+def _check_taken(turn: Turn, cause: Step, quantity: int, lots: list[LotKey]) -> None:
     if cause.lot is not None:
-        turn.expect(Rule.LOT, "lots", [key_of(turn, cause.lot, cause.owner)], found)
+        turn.expect(Rule.LOT, "lots", [key_of(turn, cause.lot, cause.owner)], lots)
         return
     owner = cause.owner or expected_owner(turn)
-    turn.expect(Rule.LOT, "owner of lots", {owner}, {key[1] for key in found})
+    turn.expect(Rule.LOT, "owner of lots", {owner}, {key[1] for key in lots})
     if all(lot.change for lot in turn.entry.lots):
-        taken = Counter({_expiry(turn, lot.lot): 0 for lot in turn.entry.lots})
-        for lot in turn.entry.lots:
-            taken[_expiry(turn, lot.lot)] -= lot.change
-        turn.expect(Rule.LOT, "taken by expiry, first expired first out", _first_out(turn, owner, quantity), taken)
+        expected = _by_expiry(turn, _first_out(turn, owner, quantity))
+        found = _by_expiry(turn, {lot.lot: -lot.change for lot in turn.entry.lots})
+        turn.expect(Rule.LOT, "taken by expiry, first expired first out", expected, found)
 
 
-def _expiry(turn: Turn, lot: LotKey) -> date | str:
-    """By what a lot has its turn; ties are the engine's choice. What no lot covers is a turn of its own."""
-    if lot[0] == UNKNOWN and turn.book.lots.get(lot, 0) <= 0:
-        return UNKNOWN
+def _expiry(turn: Turn, lot: LotKey) -> date:
     return turn.book.expiries.get(lot) or date.max
 
 
-def _first_out(turn: Turn, owner: str | None, quantity: int) -> Counter[date | str]:
-    book, today = turn.book, day_of(turn.entry.decided_at)
-    usable = sorted(
-        (book.expiries.get(lot) or date.max, balance)
-        for lot, balance in book.lots.items()
-        if lot[1] == owner and balance > 0 and not is_expired(book.expiries.get(lot), today)
-    )
-    taken: Counter[date | str] = Counter()
-    for expiry, balance in usable:
-        part = min(quantity, balance)
-        taken[expiry] += part
-        quantity -= part
-    taken[UNKNOWN] += quantity
-    return +taken
+def _cover(turn: Turn, lot: LotKey) -> int:
+    """What may be taken of a lot without its being named."""
+    expired = is_expired(turn.book.expiries.get(lot), day_of(turn.entry.decided_at))
+    return 0 if expired else max(turn.book.lots.get(lot, 0), 0)
+
+
+def _first_out(turn: Turn, owner: str | None, quantity: int) -> Counter[LotKey]:
+    taken: Counter[LotKey] = Counter()
+    own = [lot for lot in turn.book.lots if lot[1] == owner]
+    for lot in sorted(own, key=lambda lot: _expiry(turn, lot)):
+        taken[lot] = min(quantity, _cover(turn, lot))
+        quantity -= taken[lot]
+    taken[UNKNOWN, owner] += quantity
+    return taken
+
+
+def _by_expiry(turn: Turn, taken: Mapping[LotKey, int]) -> dict[date | str, int]:
+    """Among lots that expire on one day it is the engine's choice; what no lot covers counts by itself."""
+    parts: Counter[date | str] = Counter()
+    for lot, quantity in taken.items():
+        covered = min(quantity, _cover(turn, lot))
+        parts[_expiry(turn, lot)] += covered
+        parts[lot[0]] += quantity - covered
+    return dict(+parts)

@@ -13,7 +13,8 @@ import pytest
 from app.contracts import schemas
 from tests.markdown import README, ROOT, files_in
 
-AGENT, TEST = "agents/watch_fridges.py", "tests/agents/test_watch_fridges.py"
+MODULES = ("tables.warm_readings", "agents.watch_fridges")  # in the order in which they import each other
+TEST = "tests/agents/test_watch_fridges.py"
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     monkeypatch.setattr(schemas, "_directory", lambda: tmp_path / "schemas" / "avro")
-    monkeypatch.setitem(sys.modules, "agents.watch_fridges", module_of(tmp_path / AGENT, "agents.watch_fridges"))
+    for name in MODULES:
+        monkeypatch.setitem(sys.modules, name, module_of(tmp_path / f"{name.replace('.', '/')}.py", name))
     return module_of(tmp_path / TEST, "readme_test_watch_fridges")
 
 
