@@ -213,6 +213,7 @@ class KafkaRig:
             self._failpoint,
         )
         self._follow_masters()
+        self._runs = True
         self.engine.start()
 
     def _follow_masters(self) -> None:
@@ -227,6 +228,9 @@ class KafkaRig:
         self._reader.start(self._arrived.put, self._complete.set, self._failures.append)
 
     def stop(self) -> None:
+        if not self._runs:
+            return
+        self._runs = False
         self._reader.ask_to_stop()
         self.engine.close()
         self._dispatcher.close()

@@ -55,7 +55,11 @@ class WorkerProcess:
     def says(self, words: str) -> bool:
         return words.encode() in self.log.read_bytes()
 
+    def says_times(self, words: str) -> int:
+        return self.log.read_bytes().count(words.encode())
+
     def is_stopped(self) -> bool:
+        """Stopped by SIGSTOP, that is: not ended."""
         return bool(psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
 
     def send(self, number: signal.Signals) -> None:
@@ -95,7 +99,7 @@ class Stage:
                 worker.process.kill()
                 worker.process.wait()
         for rig in self._rigs:
-            rig.close()
+            rig.stop()
         self.broker.delete(self._sizes)
 
     # --- workers ---
