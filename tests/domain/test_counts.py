@@ -100,6 +100,15 @@ def test_counts_at_the_same_moment_are_ordered_by_event_id() -> None:
         assert hospital.balances() == {("A", None): 20}
 
 
+def test_a_usage_at_the_moment_of_a_count_is_ordered_by_event_id() -> None:
+    for event_id, balance in (("B-USED", 10), ("D-USED", 7)):
+        for first in (True, False):
+            events = [counted(("A", 10), event_id="COUNT"), usage(3, "A", event_id=event_id)]
+            hospital = Hospital()
+            hospital.apply(*(events if first else events[::-1]))
+            assert hospital.balances() == {("A", None): balance}
+
+
 def test_a_full_count_empties_the_lots_that_it_does_not_list() -> None:
     hospital = Hospital()
     hospital.apply(put_away(5, "A", at=NOW - HOUR_MS), put_away(7, "B", at=NOW - HOUR_MS))

@@ -135,6 +135,17 @@ def test_stock_below_zero_is_issued_at_the_last_cost_and_set_right_by_the_next_r
     assert (revaluation.quantity, revaluation.amount) == (0, Decimal("5.00"))
 
 
+def test_a_usage_never_brings_money_in_though_corrections_left_the_value_below_zero() -> None:
+    hospital = Hospital()
+    hospital.apply(movement(r.MovementKind.ADJUSTMENT, 10, "A", event_id="WRONG"), put_away(100, "A", cost="0.01"))
+    hospital.apply(usage(105, "A"), movement(r.MovementKind.REVERSAL, reverses="WRONG"))
+    hospital.apply(movement(r.MovementKind.RETURN, 10, "A"))
+    position = hospital.position()
+    assert (position.on_hand, position.value < 0) == (5, True)
+    (posting,) = postings(hospital.apply(usage(1, "A")))
+    assert posting.amount == Decimal("2.50")  # the standard cost: the average says nothing
+
+
 def test_a_first_usage_of_an_empty_position_costs_the_standard() -> None:
     (posting,) = postings(Hospital().apply(usage(3, "A")))
     assert posting.amount == Decimal("7.50")
@@ -170,6 +181,13 @@ def test_a_lot_may_be_used_on_the_day_it_expires() -> None:
     hospital = Hospital()
     hospital.apply(put_away(50, "TODAY", expiry_date=date(2026, 9, 21)))
     assert raised(hospital.apply(usage(1, "TODAY"))) == []
+
+
+def test_a_lot_is_still_offered_on_the_day_it_expires() -> None:
+    hospital = Hospital()
+    hospital.apply(put_away(50, "TODAY", expiry_date=date(2026, 9, 21)), put_away(50, "LATER", expiry_date=LATER))
+    hospital.apply(usage(1))
+    assert hospital.balances() == {("TODAY", None): 49, ("LATER", None): 50}
 
 
 def test_a_usage_off_the_formulary_is_recorded_and_raised() -> None:
