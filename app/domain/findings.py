@@ -10,9 +10,12 @@ from app.domain.records import ExceptionKind
 
 
 def find_shortages(draft: Draft) -> None:
-    """A lot that the event took below zero; the UNKNOWN lot is what no lot covers."""
+    """A lot that the event took below zero; the UNKNOWN lot is what no lot covers.
+
+    One that was below zero already is somebody's work already: only the step below zero is raised.
+    """
     for change in draft.lot_changes:
-        if change.balance >= 0 or change.change >= 0:
+        if change.balance >= 0 or change.change >= 0 or change.balance - change.change < 0:
             continue
         if change.lot == UNKNOWN_LOT:
             draft.find(

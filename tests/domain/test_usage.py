@@ -114,6 +114,13 @@ def test_a_lot_given_may_fall_below_zero_and_is_raised() -> None:
     assert raised(decision) == ["NEGATIVE_BALANCE"]
 
 
+def test_only_the_step_below_zero_is_raised() -> None:
+    hospital = Hospital(MasterData.keeping(kept(min_quantity=0, max_quantity=0)))
+    decisions = [hospital.apply(usage(1, "A")), hospital.apply(usage(1, "A")), hospital.apply(put_away(2, "A"))]
+    assert [raised(decision) for decision in decisions] == [["NEGATIVE_BALANCE"], [], []]
+    assert raised(hospital.apply(usage(1, "A"))) == ["NEGATIVE_BALANCE"]
+
+
 def test_an_item_without_lots_lives_in_the_unknown_lot() -> None:
     hospital = Hospital()
     hospital.apply(put_away(50, None))
