@@ -14,12 +14,14 @@ from app.domain import records as r
 from app.domain.positions import DAY_MS
 from app.domain.replenishment import Ask, Levels, Withdraw, levels, order_quantity, review
 from tests.domain.hospital import (
+    ITEM,
     NOW,
     SOON,
     SOUTH,
     Hospital,
     MasterData,
     consigned,
+    inactive,
     inbound,
     kept,
     put_away,
@@ -179,6 +181,13 @@ def test_where_the_item_is_not_kept_nothing_is_asked_for() -> None:
     hospital = Hospital(MasterData())
     hospital.apply(usage(5, "A"))
     assert triggers(hospital) == []
+
+
+def test_an_inactive_item_is_asked_for_until_it_is_taken_off_the_location() -> None:
+    hospital = Hospital()
+    hospital.reference.items["SUTURE"] = inactive(ITEM)
+    hospital.apply(usage(5, "A"))
+    assert (triggers(hospital), "INACTIVE_REFERENCE" in hospital.exceptions()) == ([(TRIGGER, "OPEN", 45)], True)
 
 
 def test_a_supplier_replenishes_its_own_stock_without_a_trigger() -> None:

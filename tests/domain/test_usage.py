@@ -197,6 +197,13 @@ def test_a_lot_is_still_offered_on_the_day_it_expires() -> None:
     assert hospital.balances() == {("TODAY", None): 49, ("LATER", None): 50}
 
 
+def test_a_later_scan_does_not_change_the_expiry_of_a_lot() -> None:
+    hospital = Hospital()
+    hospital.apply(put_away(50, "A", expiry_date=LATER), usage(1, "A", expiry_date=YESTERDAY))
+    assert hospital.position().lots["A", None].expiry_date == LATER
+    assert hospital.exceptions() == []
+
+
 def test_a_usage_off_the_formulary_is_recorded_and_raised() -> None:
     hospital = Hospital(MasterData.keeping(kept(on_formulary=False)))
     hospital.apply(put_away(50))
