@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from app.cli.lag import lags_of
 from app.errors import Fault
+from app.runtime.worker import free_port
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -24,9 +28,11 @@ if TYPE_CHECKING:
     from app.simulate.tally import SimulationSummary
 
 WORKERS = 2
+EVENTS_PER_S = 2_000  # slow enough for the ERP's answers to be lived through, fast enough to watch
 ERP_PATIENCE_S = 3.0
 _DRAIN_S = 180.0
 _READY_S = 60.0
+_LOOPBACK = "127.0.0.1"
 _LOOK_EVERY_S = 0.3
 _STILL_LOOKS = 2  # looks in a row without lag: what one pipeline sent to the other is through
 
@@ -51,12 +57,44 @@ class Crew:
     directory: Path
     kills: int = 0
     _running: dict[int, tuple[subprocess.Popen[bytes], IO[bytes]]] = field(default_factory=dict)
+    _ports: dict[int, int] = field(default_factory=dict)
 
     def start(self, slot: int) -> None:
         log = (self.directory / f"worker-{slot}.log").open("ab")
-        command = [sys.executable, "-m", "app.cli", "worker", "--slot", str(slot)]
+        port = self._ports[slot] = free_port(_LOOPBACK)
+        command = [sys.executable, "-m", "app.cli", "worker", "--slot", str(slot), "--http-port", str(port)]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())
         self._running[slot] = (process, log)
+
+    def await_work(self) -> None:
+        """Until every partition of every pipeline is on some worker and restored. Raises ``Fault`` where that fails."""
+        deadline = time.monotonic() + _READY_S
+        while not self._all_assigned():
+            self.check()
+            if time.monotonic() > deadline:
+                raise Fault(f"workers not ready after {_READY_S:.0f} s", f"their logs: {self.directory}")
+            time.sleep(_LOOK_EVERY_S)
+
+    def _all_assigned(self) -> bool:
+        held: Counter[str] = Counter()
+        for slot in self._running:
+            answer = self._readiness(slot)
+            if answer is None or not answer["ready"]:
+                return False
+            held.update({name: len(numbers) for name, numbers in answer["partitions"].items()})
+        return bool(held) and all(count == self.settings.partitions for count in held.values())
+
+    def _readiness(self, slot: int) -> dict[str, Any] | None:
+        """What /readyz says, also when it says no; None while nobody answers."""
+        connection = HTTPConnection(_LOOPBACK, self._ports[slot], timeout=2)
+        try:
+            connection.request("GET", "/readyz")
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            return answer
+        except (OSError, ValueError):
+            return None
+        finally:
+            connection.close()
 
     def _environment(self) -> dict[str, str]:
         own = {
@@ -64,7 +102,7 @@ class Crew:
             "WARDSTOCK_REGISTRY_URL": self.settings.registry(),
             "WARDSTOCK_STATE_DIR": str(self.settings.state_dir),
             "WARDSTOCK_LOG_FORMAT": "json",
-            "WARDSTOCK_HTTP_PORT": "0",
+            "WARDSTOCK_HTTP_HOST": _LOOPBACK,
         }
         return {**os.environ, **own}
 
@@ -143,12 +181,13 @@ class Demo:
         now = int(time.time() * 1000)
         plan = Plan(
             seed=self._seed, events=self._events, start=now - span_ms(self._events), end=now,
-            patience_s=ERP_PATIENCE_S,
+            rate=EVENTS_PER_S, patience_s=ERP_PATIENCE_S,
         )  # fmt: skip
         with connected(self._settings, plan) as simulation:
             self._say(f"master data: {simulation.publish_master():,} records")
             for slot in range(WORKERS):
                 self._crew.start(slot)
+            self._crew.await_work()
             self._say(f"{WORKERS} workers; {self._events:,} events, one worker is killed half-way")
             with self._killing(half_way := threading.Event()):
                 return simulation.run(lambda published: self._progressed(published, progress, half_way))
@@ -160,7 +199,7 @@ class Demo:
 
     @contextmanager
     def _killing(self, half_way: threading.Event) -> Iterator[None]:
-        """Kills the last worker as soon as ``half_way`` is set and it has work under way, and starts it again."""
+        """Kills the last worker as soon as ``half_way`` is set, and starts it again."""
 
         def kill() -> None:
             half_way.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psutil
 
 TERM_WAIT_S = 10.0
 KILL_WAIT_S = 5.0
+_LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
 
 
 def marks(program: str, directory: Path) -> tuple[str, str]:
@@ -45,10 +47,21 @@ def spawn(command: list[str], log: Path, environment: dict[str, str]) -> int:
 def is_ours(pid: int, program: str, directory: Path) -> bool:
     """Whether ``pid`` is alive and was started as ``program`` of the stack in ``directory``."""
     try:
-        arguments = psutil.Process(pid).cmdline()  # empty for a zombie
+        arguments = _arguments(psutil.Process(pid))
     except psutil.Error:
         return False
     return set(marks(program, directory)) <= set(arguments)
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    """The command line, empty for a zombie. It is empty for a moment, too, while a process executes a program, as a
+    Java launcher does a second time on its way: so look again before believing it. Blocks for at most 0.2 s."""
+    for _ in range(_LOOKS):
+        arguments: list[str] = process.cmdline()
+        if arguments or process.status() == psutil.STATUS_ZOMBIE:
+            return arguments
+        time.sleep(_BETWEEN_LOOKS_S)
+    return []
 
 
 def memory_bytes(pid: int) -> int:
