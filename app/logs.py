@@ -40,6 +40,8 @@ def configure(level: str = "INFO", log_format: str | None = None, stream: TextIO
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # The registry's client tells of each request; that is for who debugs.
+    logging.getLogger("httpx2").setLevel(logging.NOTSET if root.isEnabledFor(logging.DEBUG) else logging.WARNING)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
