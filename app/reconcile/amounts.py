@@ -71,9 +71,9 @@ def _came_in(turn: Turn, cause: Step) -> int | None:
 
 def _sent_back(turn: Turn) -> int | None:
     """A reversal of a transfer sends its quantity the other way; of anything else it posts what it moves."""
-    if turn.original is None or turn.original.kind == "TRANSFER_OUT":
+    if turn.root.kind == "TRANSFER_OUT":
         return -sum(step.quantity for step in turn.steps)
-    if turn.original.kind == "TRANSFER_IN":
+    if turn.root.kind == "TRANSFER_IN" and turn.original is not None:
         return turn.original.in_transit_change
     return 0
 
@@ -107,8 +107,7 @@ def _put_away_value(turn: Turn, cause: Step) -> Decimal | None:
 
 
 def _concerns_transit(turn: Turn, cause: Step) -> bool:
-    original = turn.original.kind if turn.original else None
-    return cause.kind in ("TRANSFER_SENT", "TRANSFER_IN") or original == "TRANSFER_IN"
+    return cause.kind == "TRANSFER_SENT" or turn.root.kind == "TRANSFER_IN"
 
 
 def _check_transit(turn: Turn, cause: Step, came: Decimal) -> None:
@@ -131,8 +130,8 @@ def _announced(cause: Step) -> Decimal:
 def _transfer_of(turn: Turn, cause: Step) -> str | None:
     if cause.transfer_id is not None or turn.original is None:
         return cause.transfer_id
-    original = turn.cause_of(turn.original)
-    return original.transfer_id if original else None
+    began = turn.cause_of(turn.root)
+    return began.transfer_id if began else None
 
 
 def _check_given_back(turn: Turn) -> None:

@@ -74,7 +74,7 @@ class Book:
         self.number = entry.number
         for lot in entry.lots:
             self.lots[lot.lot] = lot.balance
-            self.expiries[lot.lot] = lot.expiry or self.expiries.get(lot.lot)
+            self.expiries[lot.lot] = lot.expiry
         self.on_hand, self.requested, self.on_order = entry.on_hand, entry.requested, entry.on_order
         self.in_transit, self.value, self.currency = entry.in_transit, entry.value, entry.currency
 

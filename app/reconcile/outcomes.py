@@ -87,6 +87,14 @@ class Outcomes:
         """The event that ``entry`` applied; None where retention removed it, or it never was."""
         return self.history.sent.get(entry.source)
 
+    def root_of(self, entry: Entry) -> Entry:
+        """Where a chain of reversals began; ``entry`` itself where it reverses nothing known."""
+        seen = {entry.event_id}
+        while entry.reverses and (earlier := self.reversed_by(entry)) and earlier.event_id not in seen:
+            entry = earlier
+            seen.add(entry.event_id)
+        return entry
+
     def reversed_by(self, entry: Entry) -> Entry | None:
         """The entry of what ``entry`` takes back: an event of the same topic."""
         return self.entries.get(f"{entry.source.topic}/{entry.reverses}")

@@ -46,9 +46,15 @@ class Turn:
         )
 
     @property
+    def root(self) -> Entry:
+        """The entry that it reverses in the end, through reversals of reversals; else itself."""
+        return self._outcomes.root_of(self.entry) if self.original else self.entry
+
+    @property
     def mark(self) -> Mark:
         """Where its changes stand among those of a lot; a reversal stands where its original stands, unless a count."""
-        stands = self.entry if self.original is None or self.original.kind == "COUNT" else self.original
+        root = self.root
+        stands = self.entry if root.kind == "COUNT" else root
         return stands.occurred_at, stands.causation_id
 
     def may_lack(self, entry: Entry, *names: str) -> bool:

@@ -200,7 +200,7 @@ class Bookkeeper:
         did = self.applied[USAGE, usage["event_id"]]
         back = {lot: -change for lot, change in did.changes.items()}
         amount = None if did.use_amount is None else -did.use_amount
-        mark = (usage["occurred_at"], usage["event_id"])
+        mark = did.mark or (usage["occurred_at"], usage["event_id"])
         effect = Effect(back, use=-(did.use or 0), use_amount=amount, mark=mark, reverses=usage["event_id"])
         self._apply(row, "USAGE_REVERSAL", effect)
         return row

@@ -71,7 +71,7 @@ def _transfer(books: Bookkeeper, key: str, quantity: int, lot: str) -> None:
 
 
 def _reverse_last(books: Bookkeeper, back: int) -> None:
-    usages = [row for row in books.log.rows[b.USAGE] if row.record and row.record["reverses"] is None]
+    usages = [row for row in books.log.rows[b.USAGE] if row.record]  # reversals may be taken back, too
     reversed_already = {row.record["reverses"] for row in books.log.rows[b.USAGE] if row.record}
     left = [row for row in usages if row.record and row.record["event_id"] not in reversed_already]
     if len(left) > back:
