@@ -17,6 +17,7 @@ from app.reconcile.turn import Turn
 
 _CENT: Final = Decimal("0.01")
 _ZERO: Final = Decimal(0)
+_USED: Final = ("USAGE", "ISSUE", "RETURN")
 _TOLD: Final = (topics.postings.name, topics.notices.name, topics.inbound.name)
 
 
@@ -154,7 +155,7 @@ def _posted(postings: list[Posting], posting_type: str) -> tuple[int, Decimal]:
 
 def _check_use(turn: Turn, cause: Step) -> None:
     """What was used is posted in full, to whoever bears it, also where a count had already seen it."""
-    if cause.kind not in ("USAGE", "ISSUE", "RETURN"):
+    if cause.kind not in _USED:
         return
     used = [p.quantity for p in turn.postings if p.posting_type in ("CONSUMPTION", "BILL_ONLY")]
     expected = nominal(turn, cause)
@@ -162,14 +163,27 @@ def _check_use(turn: Turn, cause: Step) -> None:
 
 
 def _check_cost(turn: Turn, cause: Step) -> None:
-    """Moving average: an issue of q takes value * q / on hand, half up to the cent, while stock covers it."""
+    """Moving average while stock covers it: q of what is on hand has value * q / on hand, half up to the cent.
+
+    Without stock the cost is the engine's estimate, of which only the sums are checked.
+    """
     book = turn.book
-    if cause.kind not in ("USAGE", "ISSUE") or book.value < 0:
-        return
-    for posting in turn.postings:
-        if posting.posting_type == "CONSUMPTION" and 0 < posting.quantity <= book.on_hand:
+    for posting in _at_cost(turn, cause):
+        if book.value >= 0 and 0 < abs(posting.quantity) <= book.on_hand:
             expected = cents(book.value * posting.quantity / book.on_hand)
             turn.expect(Rule.AMOUNT, f"amount of {posting.event_id}", expected, posting.amount)
+    item = turn.item() if cause.kind in _USED else None
+    for posting in turn.postings:
+        if item is not None and posting.posting_type == "BILL_ONLY":
+            expected = cents(item.standard_cost * posting.quantity)
+            turn.expect(Rule.AMOUNT, f"amount of {posting.event_id}", expected, posting.amount)
+
+
+def _at_cost(turn: Turn, cause: Step) -> list[Posting]:
+    """The postings of what moved at its cost; not those that take back what a count had seen."""
+    if cause.kind in _USED:
+        return [posting for posting in turn.postings if posting.posting_type == "CONSUMPTION"]
+    return turn.postings if cause.kind in ("COUNT", "ADJUSTMENT") and len(turn.postings) == 1 else []
 
 
 def _check_notices(turn: Turn) -> None:
