@@ -122,6 +122,11 @@ class Work:
     dead: list[DeadLetter] = field(default_factory=list)
     failures: int = 0  # agent errors in a row, up to now
     longest_failure: int = 0  # the most there were in a row
+    encoders: dict[str, Encoder] = field(default_factory=dict)  # those asked for before, by topic
+    oldest: int = field(init=False)  # record timestamp that an output may have
+
+    def __post_init__(self) -> None:
+        self.oldest = self.now_ms - _OLDEST_STAMP_MS
 
     def stamp(self, timestamp: int) -> int:
         """The record timestamp of what follows from an event of ``timestamp``: the event's own, as far as it is sane.
@@ -129,7 +134,7 @@ class Work:
         With it, topics that feed each other are merged in the order lived. But retention counts from it, and a broker
         refuses times to come: so it is no older than a week, half the shortest retention, and not in the future.
         """
-        return min(max(timestamp, self.now_ms - _OLDEST_STAMP_MS), self.now_ms)
+        return min(max(timestamp, self.oldest), self.now_ms)
 
     def mark(self) -> tuple[int, int, int]:
         return len(self.journal), len(self.outputs), len(self.releases)
@@ -190,17 +195,20 @@ class Batch:
 
         Raises ``RecordTooLarge``, and what the codec raises for a record that does not fit the topic's schema.
         """
-        value = self._work.encoder(topic)(record)
+        work = self._work
+        encode = work.encoders.get(topic.name) or work.encoder(topic)
+        value = encode(record)
         if len(value) > RECORD_MAX_BYTES:
             raise RecordTooLarge(topic.name, len(value))
         key, event = topic.key_of(record).encode(), self._current
         if event is None:
-            self._work.outputs.append(Outgoing(topic.name, key, value, None, None, None))
-        else:
-            message = event.message
-            headers = trace_headers(message.headers())
-            stamp = self._work.stamp(message.timestamp()[1])
-            self._work.outputs.append(Outgoing(topic.name, key, value, headers, None, stamp))
+            work.outputs.append(Outgoing(topic.name, key, value, None, None, None))
+            return
+        headers, stamp = event.message.headers(), event.message.timestamp()[1]
+        if not work.oldest <= stamp <= work.now_ms:
+            stamp = work.stamp(stamp)
+        traced = trace_headers(headers) if headers else None
+        work.outputs.append(Outgoing(topic.name, key, value, traced, None, stamp))
 
     def park(self, event: Event, missing: str) -> None:
         """Set ``event`` aside until ``missing`` is there; whatever else was done for it is undone."""

@@ -17,7 +17,7 @@ from app.runtime.dead_letters import Reason
 from app.runtime.dedup import BODY_BYTES, id_digest, id_hasher
 from app.runtime.errors import Undecodable
 from app.runtime.home import Home
-from app.runtime.intake import Row
+from app.runtime.intake import Row, row_message, row_source
 from app.runtime.log import Headers, Message, Outgoing, Recorded, TopicPartition
 from app.runtime.parking import Parked
 from app.runtime.partitioner import partition_for
@@ -64,8 +64,8 @@ class Decoding:
         events: list[Event] = []
         sources, key_partitions, number = self._sources, self._key_partitions, home.partition
         seen, fresh = home.dedup.seen, home.dedup.fresh
-        for _, row_message, tp in rows:
-            message: Message = row_message
+        for _, polled, tp in rows:
+            message: Message = polled
             source = sources.get(tp.topic)
             if source is None:
                 message = _as_first_read(message, tp)
@@ -78,7 +78,10 @@ class Decoding:
                 continue
             key = topic.key_of(record)
             event = Event(topic, home, key, record, message)
-            if (key_partitions.get(key) or self._partition_of(key)) != number:
+            partition = key_partitions.get(key)
+            if partition is None:
+                partition = self._partition_of(key)
+            if partition != number:
                 work.outputs.append(self._send_on(event, work))
                 continue
             if topic.id_of is not None:
@@ -101,11 +104,9 @@ class Decoding:
 
     def _partition_of(self, key: str) -> int:
         """murmur2 costs microseconds in Python, and keys come again and again."""
-        partition = self._key_partitions.get(key)
-        if partition is None:
-            if len(self._key_partitions) > _KEY_CACHE_ENTRIES:
-                self._key_partitions.clear()
-            partition = self._key_partitions[key] = partition_for(key.encode(), self._partitions)
+        if len(self._key_partitions) > _KEY_CACHE_ENTRIES:
+            self._key_partitions.clear()
+        partition = self._key_partitions[key] = partition_for(key.encode(), self._partitions)
         return partition
 
     def _send_on(self, event: Event, work: Work) -> Outgoing:
@@ -147,7 +148,9 @@ class Decoding:
 
 def passed(rows: Mapping[int, Sequence[Row]]) -> dict[TopicPartition, int]:
     """The offset after the last row of each topic's partition."""
-    last = {tp: message for part in rows.values() for _, message, tp in part}
+    last: dict[TopicPartition, Message] = {}
+    for part in rows.values():
+        last.update(zip(map(row_source, part), map(row_message, part), strict=True))
     return {tp: (message.offset() or 0) + 1 for tp, message in last.items()}
 
 

@@ -32,7 +32,7 @@ from app.runtime.errors import (
 )
 from app.runtime.failpoints import Failpoint, Point
 from app.runtime.home import Changes, Home
-from app.runtime.intake import Intake, Row
+from app.runtime.intake import Intake, Row, row_source
 from app.runtime.log import Log, Outgoing, TopicPartition
 from app.runtime.pace import Pace
 from app.runtime.pipeline import Pipeline
@@ -253,7 +253,10 @@ class Engine:
         timers: list[tuple[Agent, Timer]],
     ) -> bool:
         offsets = self._passed(rows, offsets)
-        work = Work(self.pipeline.name, self._clock.now_ms(), self._encoder, self._journal, failures=self._failures)
+        work = Work(
+            self.pipeline.name, self._clock.now_ms(), self._encoder, self._journal, failures=self._failures,
+            encoders=self._encoders,
+        )  # fmt: skip
         started = self._clock.monotonic()
         try:
             events = self._decoding.returned(returned, work) + self._prepare(rows, work)
@@ -433,8 +436,9 @@ class Engine:
         total = sum(map(len, rows.values()))
         metrics.batch_records.labels(name).observe(total)
         metrics.dedup_checks.labels(name).inc(total)
-        for topic, count in Counter(tp.topic for part in rows.values() for _, _, tp in part).items():
-            metrics.consumed.labels(name, topic).inc(count)
+        for part in rows.values():
+            for tp, count in Counter(map(row_source, part)).items():
+                metrics.consumed.labels(name, tp.topic).inc(count)
         now = self._clock.now_ms()
         latency = metrics.latency.labels(name)
         for event in events[::_LATENCY_SAMPLE]:

@@ -8,7 +8,6 @@ or waiting for it has taken too long. The order within one topic's partition is 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
@@ -18,6 +17,8 @@ from app.runtime.log import Message, Polled, TopicPartition
 # One row: effective timestamp (never falling within a topic's partition), message, where it is from.
 Row = tuple[int, Message, TopicPartition]
 _stamp = itemgetter(0)
+row_message = itemgetter(1)
+row_source = itemgetter(2)
 
 IDLE_WAIT_S = 0.5
 
@@ -38,7 +39,7 @@ class _Partition:
 
     def __init__(self) -> None:
         self.buffers: dict[TopicPartition, _Buffer] = {}
-        self.ready: deque[Row] = deque()
+        self.ready: list[Row] = []
         self.held_since: float | None = None
 
     def merge(self, now: float) -> None:
@@ -112,7 +113,7 @@ class Intake:
             if home is None:
                 continue
             home.buffers.pop(tp, None)
-            home.ready = deque(row for row in home.ready if row[2] != tp)
+            home.ready = [row for row in home.ready if row[2] != tp]
             if not home.buffers:
                 del self._partitions[tp.partition]
 
@@ -150,7 +151,7 @@ class Intake:
         busy = [(number, home) for number, home in self._partitions.items() if home.ready]
         for number, home in busy:
             share = max(1, limit // len(busy))
-            taken[number] = [home.ready.popleft() for _ in range(min(share, len(home.ready)))]
+            taken[number], home.ready = home.ready[:share], home.ready[share:]
         return taken
 
     def oldest(self) -> dict[int, int | None]:

@@ -185,12 +185,12 @@ class KafkaLog:
 
     def poll(self, max_messages: int, wait_s: float) -> Polled:
         """Raises ``LogUnavailable`` never: what librdkafka reports and retries itself is only logged."""
-        messages: list[Message] = []
+        polled = self._consumer.consume(max_messages, wait_s)
+        messages = cast(list[Message], [message for message in polled if message.error() is None])
         ends: dict[TopicPartition, int] = {}
-        for message in self._consumer.consume(max_messages, wait_s):
+        for message in polled if len(messages) < len(polled) else ():
             error = message.error()
             if error is None:
-                messages.append(cast(Message, message))
                 continue
             if error.code() == KafkaError._PARTITION_EOF:
                 ends[TopicPartition(message.topic() or "", message.partition() or 0)] = message.offset() or 0

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -174,6 +175,7 @@ class Worker:
             broker="kafka://",
             store="memory://",
             autodiscover=False,
+            datadir=str(self._faust_directory()),
             web_enabled=True,
             web_in_thread=True,
             web_bind=self.settings.http_host,
@@ -185,6 +187,10 @@ class Worker:
                 self._declare(app, agent)
         self._pages(self, app)
         return app
+
+    def _faust_directory(self) -> Path:
+        """Faust wants a directory of its own, though it keeps nothing there: not the one the worker was started in."""
+        return next(iter(self._per_pipeline.values())).engine.state_dir.parent / "faust"
 
     def _declare(self, app: faust.App, agent: Agent) -> None:
         channel = app.channel(maxsize=1)
