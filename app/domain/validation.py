@@ -158,6 +158,9 @@ def _count(movement: r.StockMovement) -> None:
         _text_if_given("counted.owner", counted.owner)
         _at_least("counted.quantity", counted.quantity, 0)
     _distinct("counted.lot", ((counted.lot, counted.owner) for counted in movement.counted))
+    # A line without an owner means whoever's stock is kept there: beside one that names him it would count twice.
+    ownerless = {counted.lot for counted in movement.counted if counted.owner is None}
+    _distinct("counted.lot", (counted.lot for counted in movement.counted if counted.lot in ownerless))
 
 
 def _reversal(movement: r.StockMovement) -> None:

@@ -101,7 +101,9 @@ def _count(record: Record) -> Iterator[str]:
         yield from _text(lot, "lot")
         yield from _text_or_null(lot, "owner")
         yield from _unless(lot["quantity"] >= 0, lot, "quantity")
+    ownerless = {lot["lot"] for lot in counted if lot["owner"] is None}
     yield from _distinct(counted, "lot", "owner")
+    yield from _distinct([lot for lot in counted if lot["lot"] in ownerless], "lot")
 
 
 def _transfer(record: Record) -> Iterator[str]:

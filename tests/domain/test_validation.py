@@ -68,6 +68,7 @@ INVALID: list[tuple[Any, str]] = [
     (h.counted(), "counted"),
     (h.counted(("A", -1)), "counted.quantity"),
     (h.counted(("A", 1), ("A", 2)), "counted.lot"),
+    (replace(h.counted(), counted=(r.CountedLot("A", 1), r.CountedLot("A", 2, owner="SUP-1"))), "counted.lot"),
     (h.transfer_out(1, transfer_id=None), "transfer_id"),
     (h.transfer_out(1, other_location=None), "other_location"),
     (h.transfer_out(1, to=h.WARD), "other_location"),
