@@ -381,8 +381,9 @@ class KafkaLog:
                 time.sleep(_RETRY_S)
 
     def _give_up(self, error: KafkaException) -> None:
+        """A produce into a transaction that has failed already is only told of a wrong state: abort, too."""
         cause: KafkaError = error.args[0]
-        if not cause.txn_requires_abort():
+        if not cause.txn_requires_abort() and cause.code() != KafkaError._STATE:
             raise OutcomeUnknown(f"{cause.name()}: {cause.str()}") from error
         self._abort()
         raise Aborted(f"{cause.name()}: {cause.str()}") from error
