@@ -41,7 +41,8 @@ def kafka_rig(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> It
         opened.callback(broker.delete, topics)
 
         def make(**arguments: Any) -> KafkaRig:
-            rig = KafkaRig(broker, tally(unique), JsonCodec(), tmp_path / "state", **arguments)
+            codec = arguments.pop("codec", JsonCodec())
+            rig = KafkaRig(broker, tally(unique), codec, tmp_path / "state", **arguments)
             opened.callback(rig.close)
             return rig
 

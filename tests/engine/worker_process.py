@@ -30,6 +30,7 @@ from app.runtime.worker import PipelineSettings, Worker, WorkerSettings
 from tests.engine.tally import JsonCodec, tally
 
 PARTITIONS = 4
+_SENT_WITHIN_S = 0.1  # what was produced is sent by librdkafka's own threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,11 @@ def at(point: str, after: int, act: Callable[[], None]) -> Failpoint:
 
 def failpoints(options: Options) -> Failpoint:
     def die() -> None:
+        time.sleep(_SENT_WITHIN_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def stop() -> None:
+        time.sleep(_SENT_WITHIN_S)
         os.kill(os.getpid(), signal.SIGSTOP)
         time.sleep(options.linger_s)
 

@@ -19,7 +19,9 @@ POLL_AT_LEAST_EVERY_MS = 6_000
 
 
 @protocols
-@pytest.mark.parametrize("point", [Point.BEFORE_PRODUCE, Point.AFTER_PRODUCE, Point.AFTER_SEND_OFFSETS, Point.AFTER_COMMIT])
+@pytest.mark.parametrize(
+    "point", [Point.BEFORE_PRODUCE, Point.AFTER_PRODUCE, Point.AFTER_SEND_OFFSETS, Point.AFTER_COMMIT]
+)
 def test_a_stopped_worker_that_wakes_after_another_took_over_commits_nothing(
     stage: Stage, protocol: str, point: Point
 ) -> None:
