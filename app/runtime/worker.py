@@ -190,7 +190,9 @@ class Worker:
 
     def _faust_directory(self) -> Path:
         """Faust wants a directory of its own, though it keeps nothing there: not the one the worker was started in."""
-        return next(iter(self._per_pipeline.values())).engine.state_dir.parent / "faust"
+        directory = next(iter(self._per_pipeline.values())).engine.state_dir.parent / "faust"
+        directory.parent.mkdir(parents=True, exist_ok=True)  # Faust makes the last part only
+        return directory
 
     def _declare(self, app: faust.App, agent: Agent) -> None:
         channel = app.channel(maxsize=1)
