@@ -81,15 +81,21 @@ class _EngineThread(threading.Thread):
             self.engine.start()
             while not self._stop_asked.is_set():
                 self.engine.step()
-            self.engine.close()
         except BaseException as error:
-            log.error("engine.failed", pipeline=self.engine.pipeline.name, exc_info=error)
-            self.failure = error
-            self._failed()
-            # An agent that hangs blocks the event loop, too: nobody else could end the process.
-            last_resort = threading.Timer(self._grace_s, os._exit, (1,))
-            last_resort.daemon = True
-            last_resort.start()
+            self._fail(error)
+        try:
+            self.engine.close()  # after a failure, too: nobody is to wait until the session times out
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        log.error("engine.failed", pipeline=self.engine.pipeline.name, exc_info=error)
+        self.failure = self.failure or error
+        self._failed()
+        # An agent that hangs blocks the event loop, too: nobody else could end the process.
+        last_resort = threading.Timer(self._grace_s, os._exit, (1,))
+        last_resort.daemon = True
+        last_resort.start()
 
     def ask_to_stop(self) -> None:
         self._stop_asked.set()
