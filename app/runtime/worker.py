@@ -81,11 +81,11 @@ class _EngineThread(threading.Thread):
             self.engine.start()
             while not self._stop_asked.is_set():
                 self.engine.step()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 whatever it is, it is told and ends the process
             self._fail(error)
         try:
             self.engine.close()  # after a failure, too: nobody is to wait until the session times out
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
