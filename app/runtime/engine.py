@@ -19,9 +19,10 @@ from prometheus_client import Gauge
 
 from app.metrics import Metrics
 from app.runtime.agents import Agent, Timer
-from app.runtime.batch import Batch, Event, Work, trace_headers
+from app.runtime.batch import TRACE_HEADERS, Batch, Event, Work, trace_headers
 from app.runtime.clock import Clock
 from app.runtime.codec import Codec
+from app.runtime.dead_letters import DeadLetter
 from app.runtime.decoding import Decoding, Returned, passed
 from app.runtime.dispatch import Dispatcher
 from app.runtime.errors import (
@@ -347,6 +348,7 @@ class Engine:
             log.warning(
                 "message.dead_lettered", pipeline=letter.pipeline, topic=letter.topic, partition=letter.partition,
                 offset=letter.offset, reason=letter.reason.value, detail=letter.detail.strip().rsplit("\n", 1)[-1],
+                **_trace(letter),
             )  # fmt: skip
         for letter in work.dead:
             headers = trace_headers([(header.name, header.value) for header in letter.headers])
@@ -459,6 +461,12 @@ class Engine:
 
     def positions(self) -> dict[TopicPartition, int]:
         return dict(self._committed)
+
+
+def _trace(letter: DeadLetter) -> dict[str, str]:
+    """The trace context, for a log line; empty where the message has none."""
+    traced = [header for header in letter.headers if header.name in TRACE_HEADERS]
+    return {header.name: (header.value or b"").decode(errors="replace") for header in traced}
 
 
 def _remove(gauge: Gauge, *labels: str) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import faust
 from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
@@ -27,6 +26,7 @@ from app.runtime.engine import EngineSettings
 from app.runtime.failpoints import Failpoint, Point
 from app.runtime.kafka_log import KafkaSettings
 from app.runtime.worker import PipelineSettings, Worker, WorkerSettings
+from app.web.pages import add_pages
 from tests.engine.tally import JsonCodec, tally
 
 PARTITIONS = 4
@@ -90,10 +90,6 @@ def failpoints(options: Options) -> Failpoint:
     return failpoint
 
 
-def no_pages(_worker: Worker, _app: faust.App) -> None:
-    """Only what Faust serves itself."""
-
-
 def build(options: Options) -> Worker:
     client = {"bootstrap.servers": options.bootstrap_servers}
     kafka = KafkaSettings(
@@ -128,7 +124,7 @@ def build(options: Options) -> Worker:
         Metrics(CollectorRegistry()),
         SystemClock(),
         failpoints(options),
-        no_pages,
+        add_pages,
     )
 
 
