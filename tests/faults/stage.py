@@ -197,7 +197,11 @@ class Stage:
         """Waits until the group commits again, and notes how long that took."""
         before, started = self.committed(), time.monotonic()
         until(lambda: self.committed() > before, f"progress (logs in {self.directory})", WITHIN_S)
-        self._took.append(Took(what, time.monotonic() - started))
+        self.took(what, time.monotonic() - started)
+
+    def took(self, what: str, seconds: float) -> None:
+        """To be told at the end of the session."""
+        self._took.append(Took(what, seconds))
 
     # --- judging ---
 
@@ -212,9 +216,13 @@ class Stage:
         stores = sorted(self.directory.glob("state-*"))
         return findings(Run(self.broker, self.tally, PARTITIONS, stores))
 
+    def must_be_right(self) -> None:
+        """Fails with what the oracle finds."""
+        wrong = self.findings()
+        assert not wrong, "\n".join(wrong[:50])
+
     def judge(self) -> None:
         """Drain, end all workers in order, and find nothing wrong."""
         self.drain()
         self.stop()
-        wrong = self.findings()
-        assert not wrong, "\n".join(wrong[:50])
+        self.must_be_right()

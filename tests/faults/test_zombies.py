@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from app.runtime.failpoints import Failpoint, Point
+from app.runtime.log import Log
 from tests.engine.rigs import KafkaRig, publish, until
 from tests.engine.tally import Account, Deposit
 from tests.faults.stage import WITHIN_S, Stage
@@ -65,15 +66,22 @@ class Interruption:
             self._meanwhile()
 
 
-def pausing(stage: Stage, protocol: str, failpoint: Failpoint) -> KafkaRig:
+def pausing(
+    stage: Stage, protocol: str, failpoint: Failpoint, wrap: Callable[[Log], Log] = lambda log: log
+) -> KafkaRig:
     """A worker that the group gives up when it does not poll for a while."""
-    extra = {"max.poll.interval.ms": POLL_AT_LEAST_EVERY_MS}
-    return stage.rig(0, failpoint=failpoint, kafka={"group_protocol": protocol, "extra": extra}, batch_max_events=50)
+    kafka = {"group_protocol": protocol, "extra": {"max.poll.interval.ms": POLL_AT_LEAST_EVERY_MS}}
+    return stage.rig(0, failpoint=failpoint, wrap=wrap, kafka=kafka, batch_max_events=50)
 
 
 def work_off(stage: Stage, *rigs: KafkaRig) -> None:
     """Step the workers in turn until all is worked."""
-    until(lambda: not any([rig.step() for rig in rigs]) and stage.is_drained(), "all worked", WITHIN_S)
+
+    def nothing_left() -> bool:
+        worked = [rig.step() for rig in rigs]
+        return not any(worked) and stage.is_drained()
+
+    until(nothing_left, "all worked", WITHIN_S)
 
 
 @protocols
@@ -100,7 +108,7 @@ def test_a_worker_that_paused_too_long_in_its_transaction_is_refused(stage: Stag
     work_off(stage, worker, *successors)
     for rig in (worker, *successors):
         rig.stop()
-    assert stage.findings() == []
+    stage.must_be_right()
 
 
 @protocols
@@ -122,4 +130,4 @@ def test_a_release_without_any_input_is_refused_to_a_worker_that_paused_too_long
     work_off(stage, worker, *successors)
     for rig in (worker, *successors):
         rig.stop()
-    assert stage.findings() == []
+    stage.must_be_right()
