@@ -170,6 +170,8 @@ class Store:
 
     def close(self) -> None:
         """Releases the files' lock. Safe to call twice."""
+        if not self._columns:
+            return
         for column in self._columns.values():
             column.close()
         self._columns.clear()
