@@ -16,9 +16,9 @@ from tests.engine.topics import Broker
 
 
 class MakeRig(Protocol):
-    """Builds a rig; keyword arguments are fields of ``EngineSettings``. Closed with the test."""
+    """Builds a rig; further keyword arguments are fields of ``EngineSettings``. Closed with the test."""
 
-    def __call__(self, **settings: int) -> Rig: ...
+    def __call__(self, timer_every_s: float | None = None, **settings: int) -> Rig: ...
 
 
 class MakeKafkaRig(Protocol):
@@ -40,9 +40,9 @@ def kafka_rig(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> It
         broker.create(topics)
         opened.callback(broker.delete, topics)
 
-        def make(**arguments: Any) -> KafkaRig:
+        def make(timer_every_s: float | None = None, **arguments: Any) -> KafkaRig:
             codec = arguments.pop("codec", JsonCodec())
-            rig = KafkaRig(broker, tally(unique), codec, tmp_path / "state", **arguments)
+            rig = KafkaRig(broker, tally(unique, timer_every_s), codec, tmp_path / "state", **arguments)
             opened.callback(rig.close)
             return rig
 
@@ -53,8 +53,8 @@ def kafka_rig(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> It
 def memory_rig(unique: str) -> Iterator[MakeRig]:
     with ExitStack() as opened:
 
-        def make(**settings: int) -> MemoryRig:
-            rig = MemoryRig(tally(unique), JsonCodec(), **settings)
+        def make(timer_every_s: float | None = None, **settings: int) -> MemoryRig:
+            rig = MemoryRig(tally(unique, timer_every_s), JsonCodec(), **settings)
             opened.callback(rig.close)
             return rig
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from app.runtime.agents import agent
+from app.runtime.agents import Timer, agent
 from app.runtime.batch import Batch, Batches, Event
 from app.runtime.codec import Decode, Decoded, Encode
 from app.runtime.dead_letters import DeadLetter, Header, Reason
@@ -167,8 +167,17 @@ def _keep(tally: Tally, batch: Batch, event: Event) -> str:
     return word
 
 
-def tally(prefix: str) -> Tally:
-    """A fresh pipeline named ``prefix``."""
+def _remind(tally: Tally, batch: Batch, now_ms: int) -> None:
+    """The timer's work: one receipt for each balance, and a mark. An account "broken" makes it raise at its end."""
+    for account, balance in tally.balances.scan(""):
+        tally.marks.put(f"reminded {account}", True)
+        batch.emit(tally.receipts, Receipt(f"{now_ms}#timer", account, balance.amount))
+    if tally.balances.get("broken") is not None:
+        raise Spoilt("asked to raise by an account")
+
+
+def tally(prefix: str, timer_every_s: float | None = None) -> Tally:
+    """A fresh pipeline named ``prefix``; with a timer where a time for it is given."""
 
     def account_of(record: Any) -> str:
         return str(record.account)
@@ -195,7 +204,12 @@ def tally(prefix: str) -> Tally:
     def conflict(event: Event) -> tuple[Topic, Any]:
         return receipts, Receipt(f"{event.value.event_id}#conflict", event.key, -1)
 
-    @agent(deposits, transfers, owns=(balances, marks), conflict=conflict)
+    def remind(batch: Batch, now_ms: int) -> None:
+        _remind(made, batch, now_ms)
+
+    timers = () if timer_every_s is None else (Timer("remind", timer_every_s, remind),)
+
+    @agent(deposits, transfers, owns=(balances, marks), conflict=conflict, timers=timers)
     async def keep_balances(batches: Batches) -> None:
         async for batch in batches:
             spoilt = False

@@ -605,3 +605,44 @@ def test_the_receipts_topic_decodes_to_what_was_emitted(rig: Rig) -> None:
     (message,) = rig.messages(rig.tally.receipts.name)
     assert message.key() == b"A"
     assert message.partition() == home_of("A")
+
+
+# --- timers ---
+
+
+def reminders(rig: Rig) -> dict[str, list[int]]:
+    """The timer's receipts by account."""
+    told: dict[str, list[int]] = {}
+    for receipt in records(rig, rig.tally.receipts):
+        if receipt.event_id.endswith("#timer"):
+            told.setdefault(receipt.account, []).append(receipt.balance)
+    return told
+
+
+def test_a_timer_works_on_every_partition_once_each_time_it_is_due(make_rig: MakeRig) -> None:
+    rig = make_rig(timer_every_s=1_000.0)
+    accounts = [f"a{number}" for number in range(6)]
+    for number, account in enumerate(accounts):
+        deposit(rig, f"{number}", number, account=account)
+    rig.run()
+    assert reminders(rig) == {}
+    for times in (1, 2):
+        rig.advance(1_000_000)
+        rig.run()
+        assert reminders(rig) == {account: [number] * times for number, account in enumerate(accounts)}
+    assert {home_of(account) for account in accounts} == {0, 1}
+    assert table(rig, rig.tally.marks) == fold(rig, rig.tally.marks) == {f"reminded {a}": True for a in accounts}
+
+
+def test_a_timer_that_raises_has_no_effect_and_stops_nothing(make_rig: MakeRig) -> None:
+    rig = make_rig(timer_every_s=1_000.0)
+    deposit(rig, "1", 5, account="broken")
+    other = next(name for name in "ABCDEFGH" if home_of(name) != home_of("broken"))
+    deposit(rig, "2", 6, account=other)
+    rig.run()
+    rig.advance(1_000_000)
+    deposit(rig, "3", 7, account="broken")
+    rig.run()
+    assert reminders(rig) == {other: [6]}
+    assert receipts(rig, "broken") == [("1#0", 5), ("3#0", 12)]
+    assert fold(rig, rig.tally.marks) == {f"reminded {other}": True}

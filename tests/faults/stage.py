@@ -121,12 +121,14 @@ class Stage:
         failpoint: Failpoint = no_failpoint,
         wrap: Callable[[Log], Log] = lambda log: log,
         kafka: dict[str, Any] | None = None,
+        timer_every_s: float | None = None,
         **settings: int,
     ) -> KafkaRig:
         """A worker that is stepped by hand, on this thread."""
         rig = KafkaRig(
-            self.broker, tally(self.prefix), JsonCodec(), self.state_dir(slot), failpoint=failpoint, wrap=wrap,
-            kafka={"transactional_id": f"{self.prefix}-{slot}", **(kafka or {})}, partitions=PARTITIONS, **settings,
+            self.broker, tally(self.prefix, timer_every_s), JsonCodec(), self.state_dir(slot), failpoint=failpoint,
+            wrap=wrap, kafka={"transactional_id": f"{self.prefix}-{slot}", **(kafka or {})}, partitions=PARTITIONS,
+            **settings,
         )  # fmt: skip
         self._rigs.append(rig)
         return rig
@@ -134,12 +136,12 @@ class Stage:
     # --- input ---
 
     def feed(self, deposits: int) -> None:
-        """Publish about that many distinct deposits: also repeats, bad ones, parked ones, ones on a wrong partition.
+        """Publish about that many distinct deposits, of each kind at least one: repeated, bad, parked, gone astray.
 
         Whatever waits for a deposit is given it before this returns.
         """
-        for _ in range(deposits):
-            kind = self.random.choices(list(_KINDS), list(_KINDS.values()))[0]
+        kinds = self.random.choices(list(_KINDS), list(_KINDS.values()), k=deposits)
+        for kind in [*_KINDS, *kinds]:
             if kind == "broken":
                 self.broker.producer.produce(self._any_topic(), b"\xff broken", b"\xfe")
             elif kind == "provides":

@@ -131,3 +131,26 @@ def test_a_release_without_any_input_is_refused_to_a_worker_that_paused_too_long
     for rig in (worker, *successors):
         rig.stop()
     stage.must_be_right()
+
+
+def test_a_timers_work_is_refused_to_a_worker_that_paused_too_long(stage: Stage) -> None:
+    """What it would have told was true when it paused, and is not any more."""
+    successors: list[KafkaRig] = []
+
+    def another_changes_the_balance() -> None:
+        successors.append(stage.rig(1))
+        publish(worker, stage.tally.deposits, Deposit("2", "A", 7))
+        work_off(stage, *successors)
+
+    pause = Interruption(Point.BEFORE_PRODUCE, another_changes_the_balance)
+    extra = {"max.poll.interval.ms": POLL_AT_LEAST_EVERY_MS}
+    worker = stage.rig(0, failpoint=pause, kafka={"extra": extra}, timer_every_s=1_000.0)
+    publish(worker, stage.tally.deposits, Deposit("1", "A", 5))
+    work_off(stage, worker)
+    pause.armed = True
+    worker.advance(1_000_000)
+    until(lambda: worker.step() or not pause.armed, "the paused transaction")
+    worker.stop()  # or its timer, still due, would run where it comes back
+    work_off(stage, *successors)
+    successors[0].stop()
+    stage.must_be_right()
