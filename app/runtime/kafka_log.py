@@ -30,6 +30,7 @@ from app.runtime.log import Listener, Message, Outgoing, Polled, TopicPartition
 log = structlog.get_logger(__name__)
 
 _ASK_S = 15.0  # for metadata-like questions; longer than a dead worker's transaction may pin offsets
+_PERSIST_S = 30.0  # below any max.poll.interval, as some are asked while partitions are assigned
 _RETRY_S = 0.1
 _REPLAY_CHUNK = 10_000
 _REPLAY_POLL_S = 0.05
@@ -125,6 +126,21 @@ def _within(tp: TopicPartition, committed: int, low: int, high: int) -> int:
             meaning="retention or a new topic of that name took records that were never worked",
         )  # fmt: skip
     return low
+
+
+def _persist(ask: Callable[[], dict[TopicPartition, int]], what: str) -> dict[TopicPartition, int]:
+    """Ask again while leaders are being chosen, as for a topic just made, or a broker is slow to answer. Blocks.
+
+    Raises ``LogUnavailable`` when it is never answered.
+    """
+    deadline = time.monotonic() + _PERSIST_S
+    while True:
+        try:
+            return ask()
+        except (KafkaException, TimeoutError) as error:
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"{what}: {error}") from error
+        time.sleep(_RETRY_S)
 
 
 class KafkaLog:
@@ -265,28 +281,23 @@ class KafkaLog:
         return {tp: _within(tp, answered[tp], lows[tp], highs[tp]) for tp in wanted}
 
     def _ask_committed(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
-        deadline = time.monotonic() + _ASK_S
-        while True:
-            try:
-                answer = self._consumer.committed([_kafka(tp) for tp in wanted], timeout=_ASK_S)
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise LogUnavailable(f"committed offsets of group {self._settings.group}: {error}") from error
-                time.sleep(_RETRY_S)
-                continue
+        def ask() -> dict[TopicPartition, int]:
+            answer = self._consumer.committed([_kafka(tp) for tp in wanted], timeout=_ASK_S)
             return {_ours(tp): tp.offset for tp in answer}
+
+        return _persist(ask, f"committed offsets of group {self._settings.group}")
 
     def _list_offsets(self, partitions: Iterable[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         """Ends are high watermarks: the last stable offset trails commits until their markers land."""
-        futures = self._admin.list_offsets(
-            {_kafka(tp): spec for tp in partitions},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=_ASK_S,
-        )
-        try:
+        wanted = {_kafka(tp): spec for tp in partitions}
+
+        def ask() -> dict[TopicPartition, int]:
+            futures = self._admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ASK_S
+            )
             return {_ours(tp): future.result(_ASK_S).offset for tp, future in futures.items()}
-        except (KafkaException, TimeoutError) as error:
-            raise LogUnavailable(f"offsets of {sorted({tp.topic for tp in futures})}: {error}") from error
+
+        return _persist(ask, f"offsets of {', '.join(sorted({tp.topic for tp in wanted}))}")
 
     def replay(self, start: Mapping[TopicPartition, int | None], cancelled: Callable[[], bool]) -> KafkaReplay:
         lows = self._list_offsets(start, OffsetSpec.earliest())
