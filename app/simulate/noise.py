@@ -119,8 +119,10 @@ def _other_reason(_: Random, movement: StockMovement) -> tuple[StockMovement, Na
     return replace(movement, reason=f"{movement.reason or 'NONE'}, CORRECTED"), Nature.CONFLICT
 
 
-def _other_note(_: Random, receipt: Receipt) -> tuple[Receipt, Nature]:
-    return replace(receipt, delivery_note=f"{receipt.delivery_note}-B"), Nature.CONFLICT
+def _one_more(_: Random, receipt: Receipt) -> tuple[Receipt, Nature]:
+    """Not another note: without an order that is the key, and ids are known per partition."""
+    first, *others = receipt.lines
+    return replace(receipt, lines=(replace(first, quantity=first.quantity + 1), *others)), Nature.CONFLICT
 
 
 def _other_currency(_: Random, order: PurchaseOrder) -> tuple[PurchaseOrder, Nature]:
@@ -164,5 +166,5 @@ _SPOILERS: dict[type, tuple[Spoil, ...]] = {
     ),
     StockMovement: (*_ANY, *_POSITION, _other_reason, _count_of_nothing, _transfer_without_id),
     PurchaseOrder: (*_ANY, _line(quantity=0), _line(item=""), _field(Nature.INVALID, po_number=""), _other_currency),
-    Receipt: (*_ANY, _line(quantity=-1), _line(location="|"), _other_note),
+    Receipt: (*_ANY, _line(quantity=-1), _line(location="|"), _one_more),
 }
