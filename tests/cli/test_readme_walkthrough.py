@@ -47,7 +47,7 @@ class Shell:
 
     def walk(self, step: Step) -> None:
         if step.command == "kill %1":
-            self.end_what_runs_behind()
+            assert self.end_what_runs_behind() == [0]
         elif step.command.endswith(" &"):
             self._start(step.command.removesuffix(" &"))
         else:
@@ -60,11 +60,12 @@ class Shell:
         assert done.returncode == 0 or command.startswith("wardstock tables get"), done.stderr
         return done.stdout + done.stderr
 
-    def end_what_runs_behind(self) -> None:
-        while self._behind:
-            worker = self._behind.pop()
+    def end_what_runs_behind(self) -> list[int]:
+        """Blocks until all is ended in order; returns the exit codes."""
+        ended, self._behind = self._behind, []
+        for worker in ended:
             worker.terminate()
-            assert worker.wait(timeout=PATIENCE_S) == 0
+        return [worker.wait(timeout=PATIENCE_S) for worker in ended]
 
     def _start(self, command: str) -> None:
         worker = subprocess.Popen(f"exec {command}", shell=True, cwd=self._directory, env=self._environment)
@@ -73,6 +74,7 @@ class Shell:
     def _run_until_shown(self, step: Step) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while (missing := not_printed(step.shown, self.run(step.command))) is not None:
+            assert all(each.poll() is None for each in self._behind), (self._directory / "worker.log").read_text()
             assert time.monotonic() < deadline, f"`{step.command}` does not print {missing!r}"
             time.sleep(0.5)
 
@@ -89,8 +91,10 @@ def shell_in(directory: Path) -> Iterator[Shell]:
     try:
         yield shell
     finally:
-        shell.end_what_runs_behind()
-        shell.run("wardstock down --erase")
+        try:
+            shell.end_what_runs_behind()
+        finally:
+            shell.run("wardstock down --erase")
 
 
 def test_a_reader_who_follows_the_readme_sees_what_it_shows(tmp_path: Path) -> None:
