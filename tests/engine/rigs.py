@@ -37,6 +37,7 @@ V = TypeVar("V")
 
 WITHIN_S = 30.0
 PARTITIONS = 2
+_POLL_S = 0.03
 
 
 def until(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
@@ -44,7 +45,7 @@ def until(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> N
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
-        time.sleep(0.02)
+        time.sleep(_POLL_S)
 
 
 class Rig(Protocol):

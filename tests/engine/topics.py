@@ -6,7 +6,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 WITHIN_S = 30.0
@@ -23,10 +32,21 @@ class Broker:
         self.producer = Producer({**self.client, "partitioner": "murmur2_random", "linger.ms": 0})
 
     def create(self, sizes: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
-        """Make topics; ``sizes``: name -> partitions."""
+        """Make topics, and wait until each partition has a leader; ``sizes``: name -> partitions."""
         new = [NewTopic(name, num_partitions=size, config=dict(config or {})) for name, size in sizes.items()]
         for future in self.admin.create_topics(new).values():
             future.result(WITHIN_S)
+        places = [(name, number) for name, size in sizes.items() for number in range(size)]
+        deadline = time.monotonic() + WITHIN_S
+        while not self._answers(places):
+            assert time.monotonic() < deadline, f"no leaders of {sorted(sizes)}"
+            time.sleep(0.05)
+
+    def _answers(self, places: Iterable[Place]) -> bool:
+        try:
+            return bool(self.ends(places))
+        except KafkaException:
+            return False
 
     def delete(self, names: Iterable[str]) -> None:
         for future in self.admin.delete_topics(list(names)).values():
@@ -42,12 +62,14 @@ class Broker:
 
     def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
         """Offsets that ``group`` has committed, -1001 where there is none; never waits for an open transaction."""
-        consumer = Consumer({**self.client, "group.id": group, "isolation.level": "read_uncommitted"})
-        try:
-            answer = consumer.committed([TopicPartition(*place) for place in places], timeout=WITHIN_S)
-        finally:
-            consumer.close()
-        return {(tp.topic, tp.partition): tp.offset for tp in answer}
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
+        (future,) = self.admin.list_consumer_group_offsets([asked], require_stable=False).values()
+        return {(tp.topic, tp.partition): tp.offset for tp in future.result(WITHIN_S).topic_partitions}
+
+    def members(self, group: str) -> int:
+        """How many members the group has, those included whose session has not timed out yet."""
+        (future,) = self.admin.describe_consumer_groups([group]).values()
+        return len(future.result(WITHIN_S).members)
 
     def read(self, places: Sequence[Place]) -> list[Message]:
         """All committed messages of these partitions, one after the other, up to the high watermark of this moment."""
