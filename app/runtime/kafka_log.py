@@ -283,6 +283,9 @@ class KafkaLog:
     def _ask_committed(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
         def ask() -> dict[TopicPartition, int]:
             answer = self._consumer.committed([_kafka(tp) for tp in wanted], timeout=_ASK_S)
+            for tp in answer:
+                if tp.error is not None:  # not to be taken for a partition without an offset
+                    raise KafkaException(tp.error)
             return {_ours(tp): tp.offset for tp in answer}
 
         return _persist(ask, f"committed offsets of group {self._settings.group}")
@@ -295,9 +298,19 @@ class KafkaLog:
             futures = self._admin.list_offsets(
                 wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ASK_S
             )
-            return {_ours(tp): future.result(_ASK_S).offset for tp, future in futures.items()}
+            try:
+                return {_ours(tp): future.result(_ASK_S).offset for tp, future in futures.items()}
+            except KafkaException:
+                self._learn_leaders({tp.topic for tp in wanted})
+                raise
 
         return _persist(ask, f"offsets of {', '.join(sorted({tp.topic for tp in wanted}))}")
+
+    def _learn_leaders(self, topics: Iterable[str]) -> None:
+        """A client that once heard of no leader believes it for minutes, unless it asks again."""
+        for topic in topics:
+            with suppress(KafkaException):
+                self._admin.list_topics(topic, _ASK_S)
 
     def replay(self, start: Mapping[TopicPartition, int | None], cancelled: Callable[[], bool]) -> KafkaReplay:
         lows = self._list_offsets(start, OffsetSpec.earliest())
