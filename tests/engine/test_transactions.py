@@ -9,17 +9,20 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import IsolationLevel, Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from app.runtime.codec import Decode, Encode
 from app.runtime.dead_letters import Reason
 from app.runtime.errors import OutcomeUnknown, RegistryUnavailable
-from app.runtime.failpoints import Point
+from app.runtime.failpoints import Point, no_failpoint
+from app.runtime.kafka_log import KafkaLog, KafkaSettings
 from app.runtime.log import Log
+from app.runtime.log import TopicPartition as OurTopicPartition
 from app.runtime.topics import Topic
 from tests.engine.conftest import MakeKafkaRig
 from tests.engine.rigs import PARTITIONS, KafkaRig, fold, publish, records, table, until
 from tests.engine.tally import Balance, Deposit, JsonCodec
+from tests.engine.topics import Broker
 
 
 class Interruption:
@@ -338,3 +341,15 @@ def test_input_that_expired_before_it_was_worked_is_passed_over_loudly(
     rig.run()
     assert "input.expired" in capsys.readouterr().out
     must_be(rig, ("1#0", 5), ("3#0", 14))
+
+
+def test_offsets_of_topics_made_a_moment_ago_are_had_once_their_leaders_are_chosen(broker: Broker, unique: str) -> None:
+    log = KafkaLog(KafkaSettings(client=broker.client, group=unique, transactional_id=unique), no_failpoint)
+    for number in range(8):
+        names = [f"{unique}.{number}.{topic}" for topic in range(8)]
+        for future in broker.admin.create_topics([NewTopic(name, num_partitions=4) for name in names]).values():
+            future.result(10)
+        start = {OurTopicPartition(name, partition): None for name in names for partition in range(4)}
+        assert log.replay(start, lambda: False).remaining() == 0
+        broker.delete(names)
+    log.close()

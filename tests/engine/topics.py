@@ -41,6 +41,8 @@ class Broker:
         while not self._answers(places):
             assert time.monotonic() < deadline, f"no leaders of {sorted(sizes)}"
             time.sleep(0.05)
+            for name in sizes:  # a client that heard of no leader believes it for minutes, unless it asks again
+                self.admin.list_topics(name, WITHIN_S)
 
     def _answers(self, places: Iterable[Place]) -> bool:
         try:
