@@ -154,6 +154,7 @@ class KafkaLog:
         self._producer: Producer | None = None
         self._listener: Listener | None = None
         self._assigned: set[TopicPartition] = set()
+        self._closing = False
         self._ends: dict[TopicPartition, int] = {}
         self._next_look_at_ends = 0.0
         self._eager = settings.group_protocol == "classic"
@@ -169,6 +170,8 @@ class KafkaLog:
 
     def _on_assign(self, consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
         """Committed offsets first: under read_committed they are only answered once they are stable."""
+        if self._closing:
+            return  # nothing is answered any more, and the consumer gives these back itself
         start = self.committed(map(_ours, partitions))
         positioned = [_kafka(tp, offset) for tp, offset in start.items()]
         if self._eager:
@@ -440,6 +443,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Leaves the group at once, so that others need not wait for the session timeout."""
+        self._closing = True
         self._consumer.close()
         self._producer = None
 
