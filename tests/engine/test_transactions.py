@@ -353,3 +353,13 @@ def test_offsets_of_topics_made_a_moment_ago_are_had_once_their_leaders_are_chos
         assert log.replay(start, lambda: False).remaining() == 0
         broker.delete(names)
     log.close()
+
+
+def test_a_worker_that_stops_while_it_is_given_partitions_stops_at_once(kafka_rig: MakeKafkaRig) -> None:
+    rig = kafka_rig()
+    until(lambda: rig.broker.members(rig.tally.pipeline.name) == 1, "joining")
+    until(lambda: rig.broker.is_stable(rig.tally.pipeline.name), "its partitions are on their way")
+    started = time.monotonic()
+    rig.stop()
+    assert time.monotonic() - started < 5
+    assert rig.broker.members(rig.tally.pipeline.name) == 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import (
     Consumer,
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
@@ -16,7 +17,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewTopic, OffsetSpec
 
 WITHIN_S = 30.0
 
@@ -70,8 +71,15 @@ class Broker:
 
     def members(self, group: str) -> int:
         """How many members the group has, those included whose session has not timed out yet."""
+        return len(self._described(group).members)
+
+    def is_stable(self, group: str) -> bool:
+        """Whether all members of the group have been told their partitions."""
+        return bool(self._described(group).state == ConsumerGroupState.STABLE)
+
+    def _described(self, group: str) -> ConsumerGroupDescription:
         (future,) = self.admin.describe_consumer_groups([group]).values()
-        return len(future.result(WITHIN_S).members)
+        return cast(ConsumerGroupDescription, future.result(WITHIN_S))
 
     def read(self, places: Sequence[Place]) -> list[Message]:
         """All committed messages of these partitions, one after the other, up to the high watermark of this moment."""

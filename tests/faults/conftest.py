@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,9 +50,10 @@ class Crowd:
             item.obj(stage=stage, **parameters)
         except BaseException as error:
             error.add_note(f"again with {SEED}={seed}; the workers' logs are in {directory}")
+            with suppress(Exception):  # what failed first is what counts
+                stage.close()
             raise
-        finally:
-            stage.close()
+        stage.close()
 
     def result(self, item: pytest.Item) -> None:
         self._running[item.nodeid].result()
